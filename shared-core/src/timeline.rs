@@ -1,0 +1,246 @@
+//! The reading side: the events of a run as lanes, one a process or thread,
+//! drawn in the terminal ([`text`]) and as a picture ([`svg`]), or given on
+//! as data ([`json_lines`], [`trace`]).
+
+pub mod svg;
+pub mod text;
+
+use crate::report::{Event, Phase};
+use std::collections::HashMap;
+
+/// The lanes of a run, in the order in which they began.
+#[derive(Debug)]
+pub struct Timeline {
+    /// One for each process, and for each thread that said something.
+    pub lanes: Vec<Lane>,
+    /// When the last thing happened, in microseconds. The time that the first
+    /// process took to judge at the end is not part of the picture.
+    pub length: f64,
+}
+
+/// The life of one process or thread. Times are in microseconds since the
+/// start of the run.
+#[derive(Debug)]
+pub struct Lane {
+    /// The process.
+    pub pid: u32,
+    /// The thread; the main thread has the PID.
+    pub tid: u64,
+    /// `parent 4242`, or `LoopThread 4242/4243` where there are several
+    /// threads.
+    pub label: String,
+    /// From its first word to its end.
+    pub life: Span,
+    /// What it did in between, in the order of beginning.
+    pub spans: Vec<Span>,
+    /// What it said, and when.
+    pub reports: Vec<(f64, String)>,
+}
+
+/// A stretch of time with a name.
+#[derive(Debug)]
+pub struct Span {
+    /// What was being done.
+    pub name: String,
+    /// When it began, in microseconds.
+    pub begin: f64,
+    /// When it ended, in microseconds; for one that was cut off the last that
+    /// is known of the lane.
+    pub end: f64,
+    /// It never ended: the process was killed.
+    pub cut_off: bool,
+    /// How many spans of the lane it stands in.
+    pub depth: usize,
+    /// The processor it began on.
+    pub cpu: Option<u64>,
+}
+
+impl Timeline {
+    /// Reads `events`, which are in order of time.
+    #[must_use]
+    pub fn new(events: &[Event]) -> Self {
+        let last = |event: &Event| !matches!(event.cat.as_str(), "check" | "life");
+        let last = events.iter().rposition(last).unwrap_or(0);
+        let lives = events
+            .iter()
+            .skip(last + 1)
+            .take_while(|event| event.cat == "life");
+        let length = lives
+            .last()
+            .or(events.get(last))
+            .map_or(0.0, |event| event.ts);
+
+        let mut order = Vec::new();
+        let mut by_thread: HashMap<(u32, u64), Vec<&Event>> = HashMap::new();
+        for event in events {
+            let key = (event.pid, event.tid);
+            by_thread.entry(key).or_insert_with(|| {
+                order.push(key);
+                Vec::new()
+            });
+            by_thread.entry(key).and_modify(|lane| lane.push(event));
+        }
+        let mut lanes: Vec<Lane> = order.iter().map(|key| Lane::new(&by_thread[key])).collect();
+        for index in 0..lanes.len() {
+            lanes[index].life.end = lanes[index].life.end.min(length);
+            let pid = lanes[index].pid;
+            let several = lanes.iter().filter(|lane| lane.pid == pid).count() > 1;
+            let Lane { tid, life, .. } = &lanes[index];
+            lanes[index].label = if several {
+                format!("{} {pid}/{tid}", life.name)
+            } else {
+                format!("{} {pid}", life.name)
+            };
+        }
+        Self { lanes, length }
+    }
+}
+
+impl Lane {
+    fn new(events: &[&Event]) -> Self {
+        let (first, last) = (events[0], events[events.len() - 1]);
+        let mut lane = Self {
+            pid: first.pid,
+            tid: first.tid,
+            label: String::new(),
+            life: Span::begin(first, 0),
+            spans: Vec::new(),
+            reports: Vec::new(),
+        };
+        let mut open = Vec::new();
+        for event in events {
+            match (event.ph, event.cat.as_str()) {
+                (Phase::Begin, "life") => lane.life = Span::begin(event, 0),
+                (Phase::End, "life") => lane.life.close(event),
+                (Phase::Begin, _) => {
+                    lane.spans.push(Span::begin(event, open.len()));
+                    open.push(lane.spans.len() - 1);
+                }
+                (Phase::End, _) => {
+                    if let Some(span) = open.pop() {
+                        lane.spans[span].close(event);
+                    }
+                }
+                (Phase::Instant, "report") => {
+                    lane.reports.push((event.ts, event.name.clone()));
+                }
+                _ => {}
+            }
+        }
+        for span in lane.spans.iter_mut().chain([&mut lane.life]) {
+            if span.cut_off {
+                span.end = last.ts;
+            }
+        }
+        lane
+    }
+}
+
+impl Span {
+    fn begin(event: &Event, depth: usize) -> Self {
+        Self {
+            name: event.name.clone(),
+            begin: event.ts,
+            end: event.ts,
+            cut_off: true,
+            depth,
+            cpu: event.args.get("cpu").and_then(serde_json::Value::as_u64),
+        }
+    }
+
+    fn close(&mut self, event: &Event) {
+        self.end = event.ts;
+        self.cut_off = false;
+    }
+}
+
+/// The events as they are, one JSON object a line.
+#[must_use]
+pub fn json_lines(events: &[Event]) -> String {
+    events.iter().map(|event| event.to_json() + "\n").collect()
+}
+
+/// The events as a file that Perfetto (<https://ui.perfetto.dev>) and <chrome://tracing>
+/// open, in the Trace Event Format.
+#[must_use]
+pub fn trace(events: &[Event]) -> String {
+    let lines: Vec<String> = events.iter().map(Event::to_json).collect();
+    format!(
+        "{{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n{}\n]}}\n",
+        lines.join(",\n")
+    )
+}
+
+/// Round times to mark on an axis of `length` microseconds, at most `count`
+/// and one of them, from 0 on, each with its text.
+fn ticks(length: f64, count: u32) -> Vec<(f64, String)> {
+    let powers = (0..10).map(|power| 10_u32.pow(power));
+    let steps = powers.flat_map(|power| [1, 2, 5].map(|factor| factor * u64::from(power)));
+    let enough = |step: &u64| *step as f64 * f64::from(count.max(1)) >= length;
+    let step = steps.clone().find(enough).or(steps.last()).unwrap_or(1);
+    let text = |time: u64| match step {
+        _ if length < 1e3 => format!("{time} µs"),
+        _ if length >= 1e7 => format!("{} s", time as f64 / 1e6),
+        _ => {
+            let decimals = [1000, 100, 10].iter().position(|unit| step % unit == 0);
+            format!("{:.*} ms", decimals.unwrap_or(3), time as f64 / 1e3)
+        }
+    };
+    let times = (0..=count).map(|index| u64::from(index) * step);
+    times
+        .filter(|time| *time as f64 <= length)
+        .map(|time| (time as f64, text(time)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn event(ph: Phase, cat: &str, name: &str, ts: f64, pid: u32) -> Event {
+        Event {
+            name: name.to_owned(),
+            cat: cat.to_owned(),
+            ph,
+            ts,
+            pid,
+            tid: u64::from(pid),
+            args: serde_json::Map::new(),
+        }
+    }
+
+    pub(super) fn killed_child() -> Vec<Event> {
+        vec![
+            event(Phase::Begin, "life", "parent", 0.0, 1),
+            event(Phase::Begin, "life", "child", 100.0, 2),
+            event(Phase::Begin, "span", "work", 200.0, 2),
+            event(Phase::Instant, "reaped", "reaped", 800.0, 2),
+            event(Phase::End, "life", "", 1000.0, 1),
+        ]
+    }
+
+    #[test]
+    fn a_span_that_never_ended_is_cut_off_when_its_process_was_reaped() {
+        let timeline = Timeline::new(&killed_child());
+        assert_eq!(timeline.lanes[0].label, "parent 1");
+        assert!(!timeline.lanes[0].life.cut_off);
+        let child = &timeline.lanes[1];
+        assert!(child.life.cut_off && child.spans[0].cut_off);
+        assert!((child.spans[0].end - 800.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let texts = |length| -> Vec<String> {
+            let ticks = ticks(length, 4).into_iter();
+            ticks.map(|(_, text)| text).collect()
+        };
+        assert_eq!(texts(420.0), ["0 µs", "200 µs", "400 µs"]);
+        assert_eq!(texts(1_300.0), ["0.0 ms", "0.5 ms", "1.0 ms"]);
+        assert_eq!(
+            texts(2_000_000.0),
+            ["0 ms", "500 ms", "1000 ms", "1500 ms", "2000 ms"]
+        );
+        assert_eq!(texts(0.0), ["0 µs"]);
+    }
+}
