@@ -1,0 +1,45 @@
+//! fork(): one call, two returns.
+
+#[cfg(unix)]
+mod returns_twice;
+
+#[cfg(unix)]
+fn main() -> std::process::ExitCode {
+    shared_core::main::<lessons::Lesson>()
+}
+
+#[cfg(not(unix))]
+fn main() -> std::process::ExitCode {
+    eprintln!("fork-demo: fork() is a Unix call, this system has none;");
+    eprintln!("the portable way to start a process: cargo run -p process-demo");
+    std::process::ExitCode::from(2)
+}
+
+#[cfg(unix)]
+mod lessons {
+    use crate::returns_twice;
+    use shared_core::{Lessons, Result};
+
+    #[derive(clap::Subcommand)]
+    pub enum Lesson {
+        /// fork() is called once and returns twice
+        ReturnsTwice(returns_twice::Options),
+    }
+
+    impl Lessons for Lesson {
+        const DEMO: &str = env!("CARGO_PKG_NAME");
+        const ABOUT: &str = env!("CARGO_PKG_DESCRIPTION");
+
+        fn run(&self) -> Result<()> {
+            match self {
+                Self::ReturnsTwice(options) => returns_twice::run(options),
+            }
+        }
+
+        fn snippet(&self) -> &'static str {
+            match self {
+                Self::ReturnsTwice(_) => include_str!("../examples/fork.rs"),
+            }
+        }
+    }
+}
