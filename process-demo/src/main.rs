@@ -1,0 +1,49 @@
+//! Process: a function, its arguments, start, join.
+
+mod ends;
+mod process;
+mod run;
+
+use process::target;
+use shared_core::{Lessons, Result};
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+enum Lesson {
+    /// A process is made from a function and its arguments, started, joined
+    Run(run::Options),
+    /// It ends by returning, by failing, by terminate or by kill
+    Ends(ends::Options),
+}
+
+impl Lessons for Lesson {
+    const DEMO: &str = env!("CARGO_PKG_NAME");
+    const ABOUT: &str = env!("CARGO_PKG_DESCRIPTION");
+
+    fn run(&self) -> Result<()> {
+        match self {
+            Self::Run(options) => run::run(options),
+            Self::Ends(options) => ends::run(options),
+        }
+    }
+
+    fn snippet(&self) -> &'static str {
+        match self {
+            Self::Run(_) | Self::Ends(_) => include_str!("../examples/process.rs"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    // The functions that a process can be made from. In a child process this
+    // calls the one that its parent chose; in the first process it goes on.
+    let targets = vec![
+        target(run::run_process),
+        target(ends::end_by_itself),
+        target(ends::wait_to_be_ended),
+    ];
+    if let Some(status) = process::child_main(targets) {
+        return status;
+    }
+    shared_core::main::<Lesson>()
+}

@@ -1,0 +1,288 @@
+//! A process made from a function and its arguments, after Python's
+//! `multiprocessing.Process` with the start method `spawn`: the same program
+//! is executed again and calls the function. No fork: it works on every
+//! system, and in a process with threads.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use shared_core::report::{self, reaped};
+use shared_core::who::ChildGuard;
+use shared_core::{Context, Result, anyhow, bail, ensure};
+use std::io::{self, BufRead, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio, Termination};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// A process that runs one function.
+///
+/// Dropped, it is joined, as Python joins its processes when it exits; a
+/// [`daemon`](Self::daemon) is killed instead, and so is any process when the
+/// parent panics.
+#[derive(Debug)]
+pub struct Process {
+    target: &'static str,
+    args: serde_json::Result<Value>,
+    name: String,
+    daemon: bool,
+    started: Option<Started>,
+}
+
+#[derive(Debug)]
+struct Started {
+    child: Child,
+    /// The child ends when this is closed: also when its parent is killed.
+    _lifeline: Option<ChildStdin>,
+    _guard: ChildGuard,
+    status: Option<ExitStatus>,
+}
+
+impl Process {
+    /// A process that will call `target` with `args`, a tuple. The function
+    /// must be among those that `main` gives to [`child_main`].
+    pub fn new<F, A, R>(_target: F, args: A) -> Self
+    where
+        F: Fn(A) -> R,
+        A: Serialize,
+    {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        Self {
+            target: std::any::type_name::<F>(),
+            args: serde_json::to_value(args),
+            name: format!("Process-{}", COUNT.fetch_add(1, Relaxed)),
+            daemon: false,
+            started: None,
+        }
+    }
+
+    /// The same process with a name of your own.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// The same process as a daemon: killed, not joined, when it is dropped.
+    pub fn daemon(mut self) -> Self {
+        self.daemon = true;
+        self
+    }
+
+    /// What the process is called: `Process-1` and so on.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The PID; `None` before it was started.
+    pub fn pid(&self) -> Option<u32> {
+        self.started.as_ref().map(|started| started.child.id())
+    }
+
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// When it was started before, when the function is not among those of
+    /// [`child_main`], when the system refuses a process.
+    pub fn start(&mut self) -> Result<()> {
+        ensure!(self.started.is_none(), "{}: started already", self.name);
+        let target = self.target;
+        find(target)?;
+        let args = self
+            .args
+            .as_ref()
+            .map_err(|e| anyhow!("arguments of {target}: {e}"))?;
+
+        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+        command.arg(CHILD).stdin(Stdio::piped());
+        report::hand_on(&mut command, &self.name)?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("start {}", self.name))?;
+        let guard = ChildGuard::new(child.id());
+
+        let mut lifeline = child.stdin.take();
+        if let Some(stdin) = &mut lifeline {
+            writeln!(stdin, "{}", json!({ "target": target, "args": args }))
+                .with_context(|| format!("send its arguments to {}", self.name))?;
+        }
+        self.started = Some(Started {
+            child,
+            _lifeline: lifeline,
+            _guard: guard,
+            status: None,
+        });
+        Ok(())
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn join(&mut self) -> Result<ExitStatus> {
+        let Some(started) = &mut self.started else {
+            bail!("{}: join before start", self.name);
+        };
+        let status = match started.status {
+            Some(status) => status,
+            None => started
+                .child
+                .wait()
+                .with_context(|| format!("wait for {}", self.name))?,
+        };
+        started.ended(status, &self.name);
+        Ok(status)
+    }
+
+    /// Whether the process was started and has not ended yet.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn is_alive(&mut self) -> Result<bool> {
+        let Some(started) = &mut self.started else {
+            return Ok(false);
+        };
+        if started.status.is_none() {
+            let status = started.child.try_wait();
+            if let Some(status) = status.with_context(|| format!("wait for {}", self.name))? {
+                started.ended(status, &self.name);
+            }
+        }
+        Ok(started.status.is_none())
+    }
+
+    /// How the process ended; `None` while that is not known: ask
+    /// [`join`](Self::join) or [`is_alive`](Self::is_alive) first.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.started.as_ref()?.status
+    }
+
+    /// Asks the process to end: SIGTERM (on Windows the same as
+    /// [`kill`](Self::kill)). It may still take its time: join it.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn terminate(&mut self) -> Result<()> {
+        #[cfg(unix)]
+        return self.signal("terminate", |child| {
+            use nix::sys::signal::{Signal, kill};
+            let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+            Ok(kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM)?)
+        });
+        #[cfg(not(unix))]
+        self.kill()
+    }
+
+    /// Ends the process: SIGKILL, which it cannot catch. Join it all the same.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn kill(&mut self) -> Result<()> {
+        self.signal("kill", Child::kill)
+    }
+
+    /// Only a process that was not reaped yet is sent a signal: its PID cannot
+    /// have been given to another one. To a process that has ended, nothing
+    /// is done.
+    fn signal(&mut self, verb: &str, send: fn(&mut Child) -> io::Result<()>) -> Result<()> {
+        let name = &self.name;
+        let Some(started) = &mut self.started else {
+            bail!("{name}: {verb} before start");
+        };
+        if started.status.is_none() {
+            send(&mut started.child).with_context(|| format!("{verb} {name}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error: one that was never started has
+        // nothing to join, and one that cannot be killed has ended.
+        if self.daemon || std::thread::panicking() {
+            let _ = self.kill();
+        }
+        let _ = self.join();
+    }
+}
+
+impl Started {
+    fn ended(&mut self, status: ExitStatus, name: &str) {
+        if self.status.replace(status).is_none() {
+            reaped(self.child.id(), name);
+        }
+    }
+}
+
+/// A function that a process can be made from; see [`target`].
+pub struct Target {
+    name: &'static str,
+    call: Box<dyn Fn(Value) -> Result<ExitCode> + Send + Sync>,
+}
+
+/// Makes a function known to [`child_main`]. It takes a tuple and returns
+/// what `main` may return: nothing, a `Result`, an `ExitCode`.
+pub fn target<F, A, R>(function: F) -> Target
+where
+    F: Fn(A) -> R + Send + Sync + 'static,
+    A: DeserializeOwned,
+    R: Termination,
+{
+    // Both processes are the same executable, so that the compiler's name for
+    // the function's type means the same function in both.
+    let name = std::any::type_name::<F>();
+    let call = move |args| {
+        let args = serde_json::from_value(args).with_context(|| format!("arguments of {name}"))?;
+        Ok(function(args).report())
+    };
+    Target {
+        name,
+        call: Box::new(call),
+    }
+}
+
+const CHILD: &str = "child";
+static TARGETS: OnceLock<Vec<Target>> = OnceLock::new();
+
+fn find(name: &str) -> Result<&'static Target> {
+    let target = TARGETS
+        .get()
+        .into_iter()
+        .flatten()
+        .find(|target| target.name == name);
+    target.with_context(|| format!("{name} is not among the targets that main() names"))
+}
+
+/// The first thing in `main`. In a child process it calls the function that
+/// the parent chose and returns the status to leave with; in any other it
+/// returns `None`.
+pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
+    let _ = TARGETS.set(targets);
+    if std::env::args_os().nth(1)? != CHILD {
+        return None;
+    }
+    Some(call_target().unwrap_or_else(|error| {
+        eprintln!("{CHILD}: {error:#}");
+        ExitCode::FAILURE
+    }))
+}
+
+fn call_target() -> Result<ExitCode> {
+    let _part = report::take_part()?;
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("read the call from stdin")?;
+    let call: Value = serde_json::from_str(&line).context("read the call from stdin")?;
+    let target = find(call["target"].as_str().unwrap_or_default())?;
+
+    // The parent writes no more, so this read ends when the parent does, or
+    // lets go of the process; then nobody is left to work for.
+    std::thread::Builder::new()
+        .name("lifeline".to_owned())
+        .spawn(|| {
+            let _ = io::stdin().lock().read(&mut [0]);
+            std::process::exit(1);
+        })?;
+    (target.call)(call["args"].clone())
+}
