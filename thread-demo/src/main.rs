@@ -1,0 +1,35 @@
+//! Threads: what they share, how they run, what they cost.
+
+mod start_join;
+
+use shared_core::{Lessons, Result};
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+enum Lesson {
+    /// A thread is made from a function, started, joined, in the same process
+    StartJoin(start_join::Options),
+}
+
+impl Lessons for Lesson {
+    const DEMO: &str = env!("CARGO_PKG_NAME");
+    const ABOUT: &str = env!("CARGO_PKG_DESCRIPTION");
+    const ROLE: &str = "MainThread";
+    const SHOW_THREADS: bool = true;
+
+    fn run(&self) -> Result<()> {
+        match self {
+            Self::StartJoin(options) => start_join::run(options),
+        }
+    }
+
+    fn snippet(&self) -> &'static str {
+        match self {
+            Self::StartJoin(_) => include_str!("../examples/thread.rs"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    shared_core::main::<Lesson>()
+}

@@ -1,0 +1,111 @@
+//! A thread is made from a function, started, joined: the same process,
+//! another thread.
+//!
+//! cargo run -p thread-demo -- start-join --count 3
+
+use shared_core::report::{events, seen};
+use shared_core::timing::measure;
+use shared_core::{Context, Result, check, fact, report, span, who};
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// How far the thread counts
+    #[arg(long, default_value_t = 5, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: u32,
+    /// How long the thread sleeps after each number, in ms
+    #[arg(long, default_value_t = 50, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    sleep_ms: u64,
+}
+
+const JOINED: &str = "LoopThread has ended, so I go on";
+
+pub fn run(options: &Options) -> Result<()> {
+    report!("I make a thread");
+    let Options { count, sleep_ms } = *options;
+
+    let thread = thread::Builder::new()
+        .name("LoopThread".to_owned())
+        .spawn(move || count_up(count, Duration::from_millis(sleep_ms)))
+        .context("make a thread")?;
+    report!("it runs; I go on, and now wait for it");
+
+    let joining = span!("join");
+    // If the thread panicked, so do we.
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+    drop(joining);
+    report!("{JOINED}");
+
+    measure_start_and_join()?;
+    judge(count)
+}
+
+/// What runs in the thread.
+fn count_up(count: u32, sleep: Duration) {
+    fact!("thread_pid", who::pid());
+    fact!("thread_tid", who::tid());
+    for n in 1..=count {
+        let _span = span!("{n}");
+        report!("counting: {n}");
+        thread::sleep(sleep);
+    }
+}
+
+/// Times threads that do nothing, one after the other.
+fn measure_start_and_join() -> Result<()> {
+    let mut refused = None;
+    let cost = measure(200, || match thread::Builder::new().spawn(|| ()) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        Err(error) => refused = Some(error),
+    });
+    if let Some(error) = refused {
+        return Err(error).context("make a thread");
+    }
+    report!("{} × start and join of an idle thread:", cost.runs);
+    report!("{cost}");
+    report!("on {}", who::machine());
+    fact!("start_and_join_median_us", microseconds(cost.median));
+    fact!(
+        "start_and_join_lower_quartile_us",
+        microseconds(cost.lower_quartile)
+    );
+    fact!(
+        "start_and_join_upper_quartile_us",
+        microseconds(cost.upper_quartile)
+    );
+    fact!("start_and_join_runs", cost.runs);
+    Ok(())
+}
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn judge(count: u32) -> Result<()> {
+    check!("both have the same PID", seen("thread_pid") == who::pid());
+    check!("each has its own TID", seen("thread_tid") != who::tid());
+
+    let events = events()?;
+    let said_by = |tid: u64| {
+        let of = move |e: &&shared_core::report::Event| e.tid == tid && e.cat == "report";
+        events.iter().filter(of)
+    };
+    let thread = seen("thread_tid").as_u64().unwrap_or_default();
+    check!(
+        "the thread counted to the end",
+        said_by(thread).count() == count as usize
+    );
+    let last_of_thread = events.iter().rfind(|event| event.tid == thread);
+    let joined = said_by(who::tid()).find(|event| event.name == JOINED);
+    check!(
+        "MainThread went on only after LoopThread had ended",
+        last_of_thread
+            .zip(joined)
+            .is_some_and(|(last, joined)| last.ts <= joined.ts)
+    );
+    Ok(())
+}
