@@ -1,0 +1,26 @@
+//! Two threads, one balance, one lock: no update is lost.
+//!
+//! cargo add parking_lot
+
+use parking_lot::Mutex;
+use std::thread;
+
+/// Whoever wants the balance must lock it: there is no other way to it.
+static BALANCE: Mutex<i64> = Mutex::new(0);
+
+fn main() {
+    thread::scope(|scope| {
+        scope.spawn(|| deposit_and_withdraw(5));
+        scope.spawn(|| deposit_and_withdraw(8));
+    });
+    println!("balance: {}", *BALANCE.lock());
+}
+
+fn deposit_and_withdraw(amount: i64) {
+    for _ in 0..100_000 {
+        let mut balance = BALANCE.lock();
+        *balance += amount;
+        *balance -= amount;
+        // Here `balance` is dropped, and with it the lock.
+    }
+}

@@ -1,0 +1,35 @@
+//! Lock: two threads, one balance.
+
+mod balance;
+
+use shared_core::{Lessons, Result};
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+enum Lesson {
+    /// Without a lock the balance comes out wrong, with a lock it is exact
+    Balance(balance::Options),
+}
+
+impl Lessons for Lesson {
+    const DEMO: &str = env!("CARGO_PKG_NAME");
+    const ABOUT: &str = env!("CARGO_PKG_DESCRIPTION");
+    const ROLE: &str = "MainThread";
+    const SHOW_THREADS: bool = true;
+
+    fn run(&self) -> Result<()> {
+        match self {
+            Self::Balance(options) => balance::run(options),
+        }
+    }
+
+    fn snippet(&self) -> &'static str {
+        match self {
+            Self::Balance(_) => include_str!("../examples/lock.rs"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    shared_core::main::<Lesson>()
+}
