@@ -1,0 +1,41 @@
+//! Pool: many tasks on a few worker processes.
+
+mod interrupt;
+mod pool;
+mod protocol;
+mod tasks;
+mod worker;
+
+use shared_core::{Lessons, Result};
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+enum Lesson {
+    /// Each worker takes a task, the rest wait until a worker is free
+    Tasks(tasks::Options),
+}
+
+impl Lessons for Lesson {
+    const DEMO: &str = env!("CARGO_PKG_NAME");
+    const ABOUT: &str = env!("CARGO_PKG_DESCRIPTION");
+
+    fn run(&self) -> Result<()> {
+        match self {
+            Self::Tasks(options) => tasks::run(options),
+        }
+    }
+
+    fn snippet(&self) -> &'static str {
+        match self {
+            Self::Tasks(_) => include_str!("../examples/pool.rs"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    // A worker is this same program, started as `pool-demo worker`.
+    if let Some(status) = worker::main() {
+        return status;
+    }
+    shared_core::main::<Lesson>()
+}

@@ -1,0 +1,111 @@
+//! The worker's side: reads tasks from stdin, answers on stdout.
+
+use crate::protocol::{Job, Message};
+use serde_json::to_string;
+use shared_core::who::redirect_stdout_to_stderr;
+use shared_core::{Context, Result, bail, fact, report, span, who};
+use std::any::Any;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode, Stdio, exit};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+const WORKER: &str = "worker";
+
+/// The command line that starts a worker, on this host: the one place that
+/// knows. It needs pipes as stdin and stdout, and nothing else.
+pub fn command(role: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("find this program")?);
+    command
+        .arg(WORKER)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    // A group of its own: Ctrl-C goes to the parent alone, which decides.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    report::hand_on(&mut command, role)?;
+    Ok(command)
+}
+
+/// Runs as a worker if that is how this program was started.
+pub fn main() -> Option<ExitCode> {
+    if std::env::args_os().nth(1)? != WORKER {
+        return None;
+    }
+    Some(work().map_or_else(
+        |error| {
+            eprintln!("{WORKER} {}: {error:#}", who::pid());
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    ))
+}
+
+/// Whether a task is running, and whether the input has ended. The thread that
+/// sets the one looks at the other afterwards, so one of them sees both.
+static BUSY: AtomicBool = AtomicBool::new(false);
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+fn work() -> Result<()> {
+    let mut answers = redirect_stdout_to_stderr().context("keep stdout for answers")?;
+    let part = report::take_part()?;
+    let in_a_pool = part.is_some();
+
+    // The input is read by a thread of its own, which notices at once, also in
+    // the middle of a task, that the pool is gone. A person may end the input
+    // (Ctrl-D, or echo … |) and still wants the answer.
+    let (lines, jobs) = channel();
+    thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || read_input(&lines, in_a_pool))
+        .context("make a thread")?;
+
+    let mut answer = |message: &Message| -> Result<()> {
+        let line = to_string(message)? + "\n";
+        answers.write_all(line.as_bytes()).context("answer")
+    };
+    answer(&Message::Ready)?;
+    for line in jobs {
+        let job: Job = serde_json::from_str(&line).with_context(|| format!("task {line:?}"))?;
+        BUSY.store(true, SeqCst);
+        if in_a_pool && ENDED.load(SeqCst) {
+            bail!("task {}: the pool is gone", job.id);
+        }
+        answer(&Message::Started(job.id))?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(&job)));
+        BUSY.store(false, SeqCst);
+        answer(&match outcome {
+            Ok(()) => Message::Done(job.id),
+            Err(panic) => Message::Failed(job.id, message_of(&*panic)),
+        })?;
+    }
+    Ok(())
+}
+
+fn run(job: &Job) {
+    let id = job.id;
+    let _span = span!("task {id}");
+    fact!("task_{id}_pid", who::pid());
+    job.task.run(id);
+}
+
+fn read_input(lines: &Sender<String>, in_a_pool: bool) {
+    for line in io::stdin().lines().map_while(io::Result::ok) {
+        if lines.send(line).is_err() {
+            return;
+        }
+    }
+    ENDED.store(true, SeqCst);
+    if in_a_pool && BUSY.load(SeqCst) {
+        exit(1);
+    }
+}
+
+/// The text of `panic!("…")`.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panicked without a message".to_owned())
+}
