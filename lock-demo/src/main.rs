@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 enum Lesson {
-    /// Without a lock the balance comes out wrong, with a lock it is exact
+    /// Without a lock updates are lost, with a lock none is
     Balance(balance::Options),
 }
 

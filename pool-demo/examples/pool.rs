@@ -34,7 +34,8 @@ fn feed_a_worker(next_task: &AtomicU32) -> io::Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    if let (Some(mut to), Some(from)) = (worker.stdin.take(), worker.stdout.take()) {
+    let pipes = (worker.stdin.take(), worker.stdout.take());
+    if let (Some(mut to), Some(from)) = pipes {
         let mut from = BufReader::new(from).lines();
         loop {
             let task = next_task.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use crate::protocol::{Job, Message, Task};
 use crate::worker;
 use crossbeam::channel::{Receiver, Sender, bounded, never, select, unbounded};
 use shared_core::report::reaped;
-use shared_core::who::ChildGuard;
+use shared_core::who::{ChildGuard, starting};
 use shared_core::{Context, Error, Result, bail};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -41,6 +41,8 @@ pub enum Failure {
     Panicked(String),
     /// Its worker died while running it.
     WorkerDied { pid: u32, status: ExitStatus },
+    /// Its worker died, and none could be put in its place.
+    NoWorker(Error),
     /// It was never begun: the pool was terminated, or has no workers left.
     NotRun,
 }
@@ -186,8 +188,7 @@ impl Feeder {
                     Ok(Message::Failed(_, text)) => self.answer(Err(Failure::Panicked(text))),
                     Err(_) => {
                         if let Err(error) = self.replace_worker() {
-                            eprintln!("{}: {error:#}", self.worker.role());
-                            return;
+                            return self.answer(Err(Failure::NoWorker(error)));
                         }
                     }
                 },
@@ -236,8 +237,11 @@ struct Worker {
 impl Worker {
     fn start(number: usize) -> Result<Self> {
         let role = role(number);
-        let mut child = worker::command(&role)?.spawn().context("start a worker")?;
+        let mut command = worker::command(&role)?;
+        let starting = starting();
+        let mut child = command.spawn().context("start a worker")?;
         let guard = ChildGuard::new(child.id());
+        drop(starting);
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let (sender, messages) = unbounded();
@@ -331,6 +335,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Panicked(message) => write!(f, "panicked: {message}"),
             Self::WorkerDied { pid, status } => write!(f, "worker {pid} died: {status}"),
+            Self::NoWorker(error) => write!(f, "no worker: {error:#}"),
             Self::NotRun => write!(f, "not run"),
         }
     }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 enum Lesson {
-    /// A process is made from a function and its arguments, started, joined
+    /// A process is made from a function, started, joined
     Run(run::Options),
     /// It ends by returning, by failing, by terminate or by kill
     Ends(ends::Options),

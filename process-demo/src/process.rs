@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared_core::report::{self, reaped};
-use shared_core::who::ChildGuard;
+use shared_core::who::{ChildGuard, starting};
 use shared_core::{Context, Result, anyhow, bail, ensure};
 use std::io::{self, BufRead, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio, Termination};
@@ -94,10 +94,12 @@ impl Process {
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
         command.arg(CHILD).stdin(Stdio::piped());
         report::hand_on(&mut command, &self.name)?;
+        let starting = starting();
         let mut child = command
             .spawn()
             .with_context(|| format!("start {}", self.name))?;
         let guard = ChildGuard::new(child.id());
+        drop(starting);
 
         let mut lifeline = child.stdin.take();
         if let Some(stdin) = &mut lifeline {

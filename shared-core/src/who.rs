@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 #[cfg_attr(not(unix), path = "who/portable.rs")]
 mod platform;
 
-pub use platform::{ChildGuard, cpu, ppid, redirect_stdout_to_stderr, threads, tid};
+pub use platform::{ChildGuard, cpu, ppid, redirect_stdout_to_stderr, starting, threads, tid};
 pub(crate) use platform::{EventLog, Output, catch_interrupts, interrupted_by, now, stop};
 #[cfg(unix)]
 pub use platform::{ensure_single_thread, exit_now};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 enum Lesson {
-    /// A thread is made from a function, started, joined, in the same process
+    /// A thread is made from a function, started, joined
     StartJoin(start_join::Options),
 }
 

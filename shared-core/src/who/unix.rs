@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The PID of the parent (getppid(2)).
@@ -205,6 +206,13 @@ static CHILDREN: [AtomicI32; MOST_CHILDREN] = [const { AtomicI32::new(0) }; MOST
 static FIRST_PROCESS: AtomicU32 = AtomicU32::new(0);
 static INTERRUPTED_BY: AtomicI32 = AtomicI32::new(0);
 
+/// Held while a process is started, until its [`ChildGuard`] stands: as long
+/// the run is not ended, so that no child can slip out of it.
+pub fn starting() -> MutexGuard<'static, ()> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Owns the duty to reap one child: if the child is still there when the guard
 /// goes, on an error, a panic or Ctrl-C, it is killed and reaped. After a
 /// `waitpid` of your own it finds nothing to do.
@@ -224,7 +232,7 @@ impl ChildGuard {
             .find(|place| place.compare_exchange(0, pid, SeqCst, SeqCst).is_ok());
         let signal = INTERRUPTED_BY.load(SeqCst);
         if signal != 0 {
-            stop(128 + signal);
+            stop_children_and_exit(128 + signal);
         }
         Self {
             pid: Pid::from_raw(pid),
@@ -257,8 +265,14 @@ fn kill_and_reap(pid: Pid) {
     }
 }
 
-/// Ends the run at once: children are killed and reaped first.
+/// Ends the run at once: children are killed and reaped first, and no thread
+/// can start another one.
 pub(crate) fn stop(status: i32) -> ! {
+    let _starting = starting();
+    stop_children_and_exit(status)
+}
+
+fn stop_children_and_exit(status: i32) -> ! {
     if super::pid() == FIRST_PROCESS.load(SeqCst) {
         for place in &CHILDREN {
             kill_and_reap(Pid::from_raw(place.load(SeqCst)));
@@ -294,7 +308,7 @@ extern "C" fn on_signal(signal: c_int) {
     let errno = Errno::last_raw();
     let again = INTERRUPTED_BY.swap(signal, SeqCst) != 0;
     if again || super::pid() != FIRST_PROCESS.load(SeqCst) {
-        stop(128 + signal);
+        stop_children_and_exit(128 + signal);
     }
     for place in &CHILDREN {
         kill_and_reap(Pid::from_raw(place.load(SeqCst)));

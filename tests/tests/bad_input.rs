@@ -1,0 +1,215 @@
+//! Wrong calls and a system that refuses: a clear message, the right status.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a test fails by a panic, also in its helpers"
+)]
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use tests::{Run, program, root, tool};
+
+#[test]
+fn wrong_calls_are_refused_before_anything_starts() {
+    for (demo, args, message) in [
+        (
+            "pool-demo",
+            &["tasks", "--workers", "0"][..],
+            "0 is not in 1..=128",
+        ),
+        (
+            "pool-demo",
+            &["tasks", "--workers", "1000000"],
+            "1000000 is not in 1..=128",
+        ),
+        (
+            "pool-demo",
+            &["tasks", "--tasks", "-1"],
+            "-1 is not in 1..=10000",
+        ),
+        (
+            "pool-demo",
+            &["tasks", "--work-ms", "soon"],
+            "invalid digit",
+        ),
+        ("pool-demo", &["--workers", "0"], "0 is not in 1..=128"),
+        (
+            "fork-demo",
+            &["returns-twice", "--children", "0"],
+            "0 is not in 1..=500",
+        ),
+        (
+            "fork-demo",
+            &["returns-thrice"],
+            "unrecognized subcommand 'returns-thrice'",
+        ),
+        (
+            "fork-demo",
+            &["returns-twice", "all"],
+            "unexpected argument 'all'",
+        ),
+        (
+            "fork-demo",
+            &["--svg"],
+            "a value is required for '--svg <FILE>'",
+        ),
+        (
+            "fork-demo",
+            &["all", "--svg", "x.svg"],
+            "take one lesson, not all",
+        ),
+        (
+            "thread-demo",
+            &["start-join", "--count", "0"],
+            "0 is not in 1..=1000",
+        ),
+        (
+            "lock-demo",
+            &["balance", "--threads", "1"],
+            "1 is not in 2..=64",
+        ),
+        (
+            "process-demo",
+            &["run", "--name"],
+            "a value is required for '--name <NAME>'",
+        ),
+    ] {
+        let run = Run::program(demo).args(args).run().expect_status(2);
+        assert!(run.stderr.contains(message), "{args:?}: {run:#?}");
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_refused() {
+    let bad = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    for (demo, option) in [("process-demo", "--name"), ("pool-demo", "--tasks")] {
+        let run = Run::program(demo)
+            .args([option])
+            .args([bad])
+            .run()
+            .expect_status(2);
+        assert!(run.stderr.contains("invalid UTF-8"), "{run:#?}");
+    }
+    for demo in [
+        "fork-demo",
+        "process-demo",
+        "pool-demo",
+        "thread-demo",
+        "lock-demo",
+    ] {
+        let run = Run::program(demo).args([bad]).run().expect_status(2);
+        assert!(run.stderr.contains("unrecognized subcommand"), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_found_out_beforehand() {
+    for option in ["--svg", "--trace"] {
+        for (file, message) in [
+            ("/nowhere/x", "No such file or directory"),
+            ("/", "Is a directory"),
+            ("/proc/x", "No such file or directory"),
+        ] {
+            let run = Run::program("fork-demo")
+                .args([option, file])
+                .run()
+                .expect_status(1);
+            assert_eq!(run.stdout, "");
+            assert!(
+                run.stderr
+                    .starts_with(&format!("fork-demo: write {file}: ")),
+                "{run:#?}"
+            );
+            assert!(run.stderr.contains(message), "{run:#?}");
+        }
+        let run = Run::program("fork-demo")
+            .args([option, "/dev/full"])
+            .run()
+            .expect_status(1);
+        assert!(run.stderr.contains("No space left on device"), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_file_that_could_be_written_is_left_alone_when_the_run_fails() {
+    let script = "echo mine > x.svg; {storm} panic --svg x.svg > /dev/null 2>&1; rm x.svg;
+                  {storm} --nonsense --svg y.svg; ls";
+    assert_eq!(Run::shell(script).run().stdout, "");
+}
+
+/// A run in which the system refuses every process or thread but the first
+/// `made` ones; strace injects the error (strace(1)).
+fn refused_after(made: u32, demo: &str, args: &str) -> Run {
+    let when = made + 1;
+    Run::shell(&format!(
+        "strace -f -qq -o /dev/null \
+         -e inject=clone,clone3,fork,vfork:error=EAGAIN:when={when}+ {{{demo}}} {args}"
+    ))
+}
+
+#[test]
+fn a_refused_fork_names_the_cause_and_leaves_no_child() {
+    if !tool("strace") {
+        return;
+    }
+    for made in 0..3 {
+        let run = refused_after(made, "fork-demo", "returns-twice --children 64").run();
+        let run = run.expect_status(1);
+        let cause = "fork: Resource temporarily unavailable";
+        let message = format!("{cause} after {made} of 64 children; see ulimit -u\n");
+        assert!(run.stderr.ends_with(&message), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_refused_process_or_thread_ends_the_other_demos_cleanly() {
+    if !tool("strace") {
+        return;
+    }
+    for (demo, most) in [
+        ("process-demo", 2),
+        ("pool-demo", 12),
+        ("thread-demo", 2),
+        ("lock-demo", 7),
+    ] {
+        for made in 0..most {
+            let run = refused_after(made, demo, "").run();
+            // With as many as it needs it does what it should.
+            if run.status != Some(0) {
+                let run = run.expect_status(1);
+                let cause = "Resource temporarily unavailable";
+                assert!(run.stderr.contains(cause), "{demo} after {made}: {run:#?}");
+                assert!(
+                    !run.stderr.contains("panicked"),
+                    "{demo} after {made}: {run:#?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_user_s_limit_on_processes_is_an_error() {
+    if !(root() && tool("prlimit") && tool("setpriv")) {
+        return;
+    }
+    // Nobody must be able to reach the program.
+    let folder = tempfile::tempdir().expect("a folder");
+    let readable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), readable).expect("permissions");
+    for demo in ["fork-demo", "process-demo", "pool-demo"] {
+        let copy = folder.path().join(demo);
+        std::fs::copy(program(demo), &copy).expect("a copy");
+        // A user of its own for each: the limit counts all processes of a user.
+        let user = format!("{}", 1_000_000 + std::process::id() % 1_000_000);
+        let run = Run::command("setpriv")
+            .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
+            .args(["prlimit", "--nproc=1"])
+            .args([copy])
+            .run()
+            .expect_status(1);
+        let cause = "Resource temporarily unavailable";
+        assert!(run.stderr.contains(cause), "{run:#?}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Ctrl-C, and processes that are killed.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a test fails by a panic, also in its helpers"
+)]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tests::{Run, Running};
+
+/// The PID of who says the next line with `text`.
+fn speaker(run: &mut Running, text: &str) -> Pid {
+    let line = run.line_with(text);
+    let speaker = line.split(" │ ").next().unwrap_or_default();
+    let speaker = speaker.split(" ← ").next().unwrap_or_default();
+    let pid = speaker.split_whitespace().last().unwrap_or_default();
+    Pid::from_raw(pid.parse().unwrap_or_else(|_| panic!("no PID in {line:?}")))
+}
+
+/// The PID of the parent of who says `line`.
+fn parent_in(line: &str) -> Pid {
+    let parent = line
+        .split(" ← ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    Pid::from_raw(parent.and_then(|pid| pid.parse().ok()).expect("a PID"))
+}
+
+/// As a terminal does for Ctrl-C: to all of the foreground process group.
+fn group(leader: Pid) -> Pid {
+    Pid::from_raw(-leader.as_raw())
+}
+
+/// A pool whose tasks will not end, and the PID of the parent; four tasks run.
+fn pool_at_work() -> (Running, Pid) {
+    let args = [
+        "tasks",
+        "--workers",
+        "4",
+        "--tasks",
+        "6",
+        "--work-ms",
+        "60000",
+    ];
+    let mut run = Run::program("pool-demo").args(args).to_be_killed().start();
+    let parent = speaker(&mut run, "I am the parent");
+    for _ in 0..4 {
+        run.line_with("begins");
+    }
+    (run, parent)
+}
+
+#[test]
+fn ctrl_c_ends_a_pool_with_one_line() {
+    for to_the_group in [true, false] {
+        let args = [
+            "tasks",
+            "--workers",
+            "4",
+            "--tasks",
+            "6",
+            "--work-ms",
+            "60000",
+        ];
+        let mut run = Run::program("pool-demo").args(args).start();
+        let parent = speaker(&mut run, "I am the parent");
+        for _ in 0..4 {
+            run.line_with("begins");
+        }
+        kill(
+            if to_the_group { group(parent) } else { parent },
+            Signal::SIGINT,
+        )
+        .expect("kill");
+        let end = run.finish().expect_status(130);
+        assert_eq!(
+            end.stderr, "pool-demo tasks: interrupted: 0 of 6 tasks done, 6 not\n",
+            "{end:#?}"
+        );
+    }
+}
+
+#[test]
+fn workers_end_with_a_parent_that_is_killed() {
+    let (run, parent) = pool_at_work();
+    kill(parent, Signal::SIGKILL).expect("kill");
+    // The guard waits until the last worker has ended, by itself.
+    let end = run.finish();
+    assert_eq!(end.signal, Some(9), "{end:#?}");
+}
+
+#[test]
+fn a_worker_that_is_killed_fails_its_task_and_no_other() {
+    let args = [
+        "tasks",
+        "--workers",
+        "2",
+        "--tasks",
+        "5",
+        "--work-ms",
+        "300",
+    ];
+    let mut run = Run::program("pool-demo").args(args).start();
+    let victim = speaker(&mut run, "begins");
+    kill(victim, Signal::SIGKILL).expect("kill");
+    let end = run.finish().expect_status(1);
+    let lost = format!("worker {victim} died: signal: 9 (SIGKILL)");
+    assert_eq!(end.stdout.matches(&lost).count(), 1, "{end:#?}");
+    assert!(end.stdout.contains("4 of 5 tasks are done"), "{end:#?}");
+    assert!(
+        end.stdout.contains("✘ every task ran exactly once"),
+        "{end:#?}"
+    );
+}
+
+#[test]
+fn an_idle_worker_that_is_killed_fails_no_task() {
+    // One task, two workers: one of them has nothing to do.
+    let args = [
+        "tasks",
+        "--workers",
+        "2",
+        "--tasks",
+        "1",
+        "--work-ms",
+        "300",
+    ];
+    let mut run = Run::program("pool-demo").args(args).start();
+    let parent = speaker(&mut run, "I am the parent");
+    let busy = speaker(&mut run, "begins");
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    let children = std::fs::read_to_string(children).expect("proc(5)");
+    let children = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok());
+    let idle: Vec<Pid> = children
+        .map(Pid::from_raw)
+        .filter(|pid| *pid != busy)
+        .collect();
+    assert_eq!(idle.len(), 1);
+    kill(idle[0], Signal::SIGKILL).expect("kill");
+    let end = run.finish().expect_status(0);
+    assert!(end.stdout.contains("1 of 1 tasks are done"), "{end:#?}");
+}
+
+#[test]
+fn ctrl_c_reaps_forked_children() {
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        for to_the_group in [true, false] {
+            let mut run = Run::program("storm").args(["hang"]).start();
+            let line = run.line_with("waiting");
+            for _ in 1..3 {
+                run.line_with("waiting");
+            }
+            let parent = parent_in(&line);
+            let target = if to_the_group { group(parent) } else { parent };
+            kill(target, signal).expect("kill");
+            let end = run.finish().expect_status(status);
+            assert_eq!(end.stderr, "");
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_at_any_moment_leaves_no_child() {
+    // Without waiting for anything: the signal comes while children are made.
+    for _ in 0..30 {
+        let mut run = Run::program("storm").args(["speak"]).start();
+        let first = run.line_with("line 0 end");
+        let parent = parent_in(&first);
+        kill(parent, Signal::SIGINT).expect("kill");
+        let _ = run.finish().expect_status(130);
+    }
+}

@@ -1,0 +1,330 @@
+//! Each headline lesson, and what every lesson has in common.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a test fails by a panic, also in its helpers"
+)]
+
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use tests::{Outcome, Run};
+
+const HEADLINES: [(&str, &str); 5] = [
+    ("fork-demo", "returns-twice"),
+    ("process-demo", "run"),
+    ("pool-demo", "tasks"),
+    ("thread-demo", "start-join"),
+    ("lock-demo", "balance"),
+];
+
+fn json(demo: &str, args: &[&str]) -> Outcome {
+    Run::program(demo).args(args).args(["--json"]).run()
+}
+
+/// The one fact of this name in a summary.
+fn number(summary: &Value, fact: &str) -> i64 {
+    let value = summary["facts"][fact].as_i64();
+    value.unwrap_or_else(|| panic!("no fact {fact} in {summary}"))
+}
+
+/// The events of a category.
+fn of<'a>(events: &'a [Value], category: &'a str) -> impl Iterator<Item = &'a Value> {
+    events.iter().filter(move |event| event["cat"] == category)
+}
+
+#[test]
+fn without_arguments_a_demo_runs_its_headline_lesson() {
+    for (demo, lesson) in HEADLINES {
+        let run = Run::program(demo).run().expect_status(0);
+        assert!(
+            run.stdout.starts_with(&format!("{demo} {lesson}: ")),
+            "{run:#?}"
+        );
+        assert!(
+            run.stdout.contains("\n  ✔ ") && !run.stdout.contains('✘'),
+            "{run:#?}"
+        );
+        assert!(
+            run.stdout.contains(&format!("\nLessons: {lesson}, ")),
+            "{run:#?}"
+        );
+        assert!(!run.stdout.contains('\u{1b}'), "colour in a pipe: {run:#?}");
+        let wide = run.stdout.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "wider than 80 columns");
+        assert_eq!(run.stderr, "");
+    }
+}
+
+#[test]
+fn json_is_the_events_in_order_of_time_and_then_the_summary() {
+    for (demo, lesson) in HEADLINES {
+        let run = json(demo, &[lesson]).expect_status(0);
+        let mut lines = run.json();
+        let summary = lines.pop().unwrap_or_default()["summary"].take();
+        assert_eq!(
+            (summary["demo"].as_str(), summary["lesson"].as_str()),
+            (Some(demo), Some(lesson))
+        );
+        assert_eq!(summary["ok"], true);
+        let checks = summary["checks"].as_array().expect("checks");
+        assert!(!checks.is_empty() && checks.iter().all(|check| check["ok"] == true));
+        assert!(
+            summary["facts"]
+                .as_object()
+                .expect("facts")
+                .values()
+                .all(Value::is_number)
+        );
+        assert_eq!(run.stderr, "");
+
+        let times: Vec<f64> = lines
+            .iter()
+            .filter_map(|event| event["ts"].as_f64())
+            .collect();
+        assert_eq!(times.len(), lines.len(), "an event without a time");
+        assert!(times.is_sorted(), "{times:?}");
+        assert_spans_are_balanced(&lines);
+    }
+}
+
+/// In each thread every span that begins ends, and the thread has a name.
+fn assert_spans_are_balanced(events: &[Value]) {
+    let mut depth: HashMap<(i64, i64), i64> = HashMap::new();
+    let mut named = HashSet::new();
+    for event in events {
+        let lane = (
+            event["pid"].as_i64().expect("pid"),
+            event["tid"].as_i64().expect("tid"),
+        );
+        let depth = depth.entry(lane).or_default();
+        match event["ph"].as_str().expect("ph") {
+            "B" => *depth += 1,
+            "E" => *depth -= 1,
+            "M" => assert!(named.insert((lane, event["name"].to_string()))),
+            "i" => {}
+            other => panic!("phase {other}"),
+        }
+        assert!(*depth >= 0, "an end without a beginning: {event}");
+    }
+    for (lane, depth) in depth {
+        assert_eq!(depth, 0, "{lane:?}");
+        assert!(
+            named.contains(&(lane, "\"thread_name\"".to_owned())),
+            "{lane:?}"
+        );
+    }
+}
+
+#[test]
+fn all_gives_one_summary_a_lesson() {
+    for (demo, _) in HEADLINES {
+        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
+        let listed = help
+            .stdout
+            .lines()
+            .skip_while(|line| *line != "Lessons:")
+            .skip(1);
+        let listed = listed.take_while(|line| line.starts_with("  "));
+        let names = listed.filter_map(|line| line.split_whitespace().next());
+        let names: Vec<&str> = names.filter(|name| *name != "all").collect();
+
+        let run = json(demo, &["all"]).expect_status(0);
+        let summaries: Vec<Value> = run
+            .json()
+            .iter_mut()
+            .map(|line| line["summary"].take())
+            .collect();
+        let lessons = summaries
+            .iter()
+            .filter_map(|summary| summary["lesson"].as_str());
+        assert_eq!(lessons.collect::<Vec<_>>(), names, "{}", help.stdout);
+    }
+}
+
+#[test]
+fn fork_returns_twice_for_every_child() {
+    for children in [1, 5] {
+        let run = json(
+            "fork-demo",
+            &["returns-twice", "--children", &children.to_string()],
+        );
+        let summary = run.expect_status(0).summary();
+        let parents: HashSet<i64> = (1..=children)
+            .map(|n| number(&summary, &format!("child_{n}_getppid")))
+            .collect();
+        assert_eq!(parents.len(), 1);
+        let pids: HashSet<i64> = (1..=children)
+            .map(|n| {
+                assert_eq!(number(&summary, &format!("child_{n}_fork_returned")), 0);
+                let pid = number(&summary, &format!("child_{n}_getpid"));
+                assert_eq!(pid, number(&summary, &format!("parent_{n}_fork_returned")));
+                pid
+            })
+            .collect();
+        assert_eq!(
+            pids.len(),
+            usize::try_from(children).expect("a small number")
+        );
+        assert!(pids.is_disjoint(&parents));
+    }
+}
+
+#[test]
+fn a_process_is_given_its_argument() {
+    for name in ["test", "two words", "“quoted”\n{}", ""] {
+        let events = json("process-demo", &["run", "--name", name])
+            .expect_status(0)
+            .json();
+        let given = of(&events, "fact").find(|fact| fact["name"] == "child_was_given");
+        assert_eq!(
+            given.map(|fact| &fact["args"]["value"]),
+            Some(&Value::from(name))
+        );
+    }
+}
+
+#[test]
+fn a_process_speaks_in_the_order_of_the_notes() {
+    // The order is certain: start comes before the child, join after it.
+    let run = Run::program("process-demo")
+        .args(["run", "--name", "test"])
+        .run()
+        .expect_status(0);
+    let said = run.stdout.lines().filter_map(|line| line.split_once(" │ "));
+    let said: Vec<&str> = said.map(|(_, text)| text).collect();
+    assert_eq!(
+        said,
+        [
+            "I am the parent process",
+            "the child process will start",
+            "running with the name \"test\"",
+            "Process-1 has ended: exit status: 0"
+        ]
+    );
+}
+
+#[test]
+fn a_pool_runs_every_task_once_on_few_workers() {
+    for (workers, tasks) in [("4", "5"), ("1", "3"), ("3", "40"), ("5", "2")] {
+        let args = [
+            "tasks",
+            "--work-ms",
+            "2",
+            "--workers",
+            workers,
+            "--tasks",
+            tasks,
+        ];
+        let run = json("pool-demo", &args).expect_status(0);
+        let (events, summary) = (run.json(), run.summary());
+        let [workers, tasks]: [usize; 2] = [workers, tasks].map(|n| n.parse().expect("a number"));
+
+        let parent = events[0]["pid"].clone();
+        let began = |event: &&Value| event["ph"] == "B" && event["name"] != "join";
+        let began: Vec<&Value> = of(&events, "span").filter(began).collect();
+        let names: HashSet<&str> = began.iter().filter_map(|e| e["name"].as_str()).collect();
+        let pids: HashSet<i64> = began.iter().filter_map(|e| e["pid"].as_i64()).collect();
+        assert_eq!((began.len(), names.len()), (tasks, tasks));
+        assert!(pids.len() <= workers && !pids.contains(&parent.as_i64().expect("a PID")));
+        assert!(number(&summary, "most_tasks_at_once") <= workers.try_into().expect("small"));
+        let checks = summary["checks"].as_array().map(Vec::len);
+        assert_eq!(checks, Some(if tasks > workers { 4 } else { 3 }));
+    }
+}
+
+#[test]
+fn a_thread_has_the_pid_of_its_process_and_a_tid_of_its_own() {
+    let run = json(
+        "thread-demo",
+        &["start-join", "--count", "3", "--sleep-ms", "0"],
+    );
+    let events = run.expect_status(0).json();
+    let lanes: HashSet<(i64, i64)> = of(&events, "report")
+        .filter_map(|event| event["pid"].as_i64().zip(event["tid"].as_i64()))
+        .collect();
+    let pids: HashSet<i64> = lanes.iter().map(|(pid, _)| *pid).collect();
+    assert_eq!((pids.len(), lanes.len()), (1, 2));
+}
+
+#[test]
+fn the_balance_is_wrong_by_construction_and_exact_with_a_lock() {
+    for args in [
+        &["balance"][..],
+        &["balance", "--threads", "7", "--iterations", "3000"],
+        &[
+            "balance",
+            "--threads",
+            "2",
+            "--iterations",
+            "2000",
+            "--yield",
+        ],
+    ] {
+        let summary = json("lock-demo", args).expect_status(0).summary();
+        assert_eq!(number(&summary, "forced_balance"), 5);
+        assert_eq!(number(&summary, "locked_balance"), 0);
+        let lost = number(&summary, "lost_updates");
+        assert!(lost > 0 || number(&summary, "unlocked_balance") == 0);
+    }
+}
+
+#[test]
+fn a_child_that_dies_early_cannot_pass() {
+    let run = json("storm", &["die"]).expect_status(1);
+    let checks = &run.summary()["checks"];
+    assert_eq!(checks[0]["text"], "the fact survived arrived");
+    assert_eq!(
+        (&checks[0]["ok"], &checks[1]["ok"]),
+        (&Value::Bool(false), &Value::Bool(false))
+    );
+
+    let run = Run::program("storm").args(["die"]).run().expect_status(1);
+    let lane = run.stdout.lines().find(|line| line.contains("█ dying █"));
+    assert!(
+        lane.is_some_and(|lane| lane.contains('╳')),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn a_panic_is_a_failure_and_no_child_is_left() {
+    let run = json("storm", &["panic"]).expect_status(1);
+    assert_eq!(run.summary()["error"], "the lesson panicked");
+    assert!(run.stderr.contains("the parent panics"));
+    let run = json("storm", &["child-panics"]).expect_status(0);
+    assert!(run.stderr.contains("the child panics"));
+}
+
+#[test]
+fn a_lesson_that_checks_nothing_fails() {
+    assert_eq!(
+        json("storm", &["no-check"]).expect_status(1).summary()["ok"],
+        false
+    );
+}
+
+#[test]
+fn a_worker_can_be_talked_to_by_hand() {
+    let mut worker = Run::program("pool-demo").args(["worker"]).start();
+    assert_eq!(worker.line_with(""), "\"ready\"\n");
+    worker.write("{\"id\": 7, \"task\": {\"sleep_ms\": 1}}\n");
+    assert_eq!(worker.line_with(""), "{\"started\":7}\n");
+    assert_eq!(worker.line_with(""), "{\"done\":7}\n");
+    worker.write("{\"id\": 8, \"task\": {\"panic\": \"no\"}}\n");
+    assert_eq!(worker.line_with("failed"), "{\"failed\":[8,\"no\"]}\n");
+    worker.write("{\"id\": 9, \"task\": {\"sleep_ms\": 0}}\n");
+    // The end of its input: what was asked for is still answered.
+    let end = worker.finish().expect_status(0);
+    assert!(end.stdout.ends_with("{\"done\":9}\n"), "{end:?}");
+    // What the task printed went to stderr.
+    assert!(end.stderr.contains("task 7 begins"), "{end:?}");
+}
+
+#[test]
+fn a_worker_refuses_what_is_no_task() {
+    let mut worker = Run::program("pool-demo").args(["worker"]).start();
+    worker.write("hello\n");
+    let end = worker.finish().expect_status(1);
+    assert!(end.stderr.contains("task \"hello\": "), "{end:?}");
+}

@@ -1,0 +1,242 @@
+//! Where the output goes: pipes, files, terminals, pictures.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a test fails by a panic, also in its helpers"
+)]
+
+use serde_json::Value;
+use std::collections::HashSet;
+use tests::{Run, tool};
+
+const PROCESSES: usize = 64;
+const LINES: usize = 1000;
+
+fn assert_nothing_torn_or_lost(output: &str) {
+    let lines = output.lines().filter(|line| line.contains(" line "));
+    let said: Vec<&str> = lines
+        .filter_map(|line| line.split_once(" │ "))
+        .map(|s| s.1)
+        .collect();
+    let different: HashSet<&str> = said.iter().copied().collect();
+    assert_eq!(
+        (said.len(), different.len()),
+        (PROCESSES * LINES, PROCESSES * LINES)
+    );
+    for text in said {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [_, process, _, line, _] = words[..] else {
+            panic!("torn: {text:?}")
+        };
+        let [process, line]: [usize; 2] = [process, line].map(|n| n.parse().expect("a number"));
+        assert!(
+            process < PROCESSES && line < LINES && text.ends_with(" end"),
+            "torn: {text:?}"
+        );
+    }
+}
+
+#[test]
+fn no_line_is_torn_or_lost_in_a_pipe() {
+    let run = Run::program("storm").args(["speak"]).run().expect_status(0);
+    assert_nothing_torn_or_lost(&run.stdout);
+}
+
+#[test]
+fn no_line_is_torn_or_lost_in_a_file() {
+    let run = Run::shell("{storm} speak > lines && cat lines && rm lines")
+        .run()
+        .expect_status(0);
+    assert_nothing_torn_or_lost(&run.stdout);
+    // Appended to a file that has something in it already.
+    let script = "echo before > lines && {storm} speak >> lines && cat lines && rm lines";
+    let run = Run::shell(script).run().expect_status(0);
+    assert!(run.stdout.starts_with("before\n"));
+    assert_nothing_torn_or_lost(&run.stdout);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_run_quietly() {
+    for demo in [
+        "fork-demo",
+        "process-demo",
+        "pool-demo",
+        "thread-demo",
+        "lock-demo",
+    ] {
+        let run = Run::shell(&format!("{{{demo}}} | head -1; exit $PIPESTATUS")).run();
+        let run = run.expect_status(0);
+        assert_eq!(run.stdout.lines().count(), 1, "{run:#?}");
+        assert_eq!(run.stderr, "");
+        let run = Run::shell(&format!("{{{demo}}} --json | head -1; exit $PIPESTATUS")).run();
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    for args in ["", "--json", "--help", "--snippet"] {
+        for demo in [
+            "fork-demo",
+            "process-demo",
+            "pool-demo",
+            "thread-demo",
+            "lock-demo",
+        ] {
+            let run = Run::shell(&format!("{{{demo}}} {args} > /dev/full"))
+                .run()
+                .expect_status(1);
+            assert!(run.stderr.contains("No space left on device"), "{run:#?}");
+            assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_stdout_is_no_trouble() {
+    // The standard library opens /dev/null in its place.
+    for demo in [
+        "fork-demo",
+        "process-demo",
+        "pool-demo",
+        "thread-demo",
+        "lock-demo",
+    ] {
+        let run = Run::shell(&format!("{{{demo}}} >&-"))
+            .run()
+            .expect_status(0);
+        assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+    }
+}
+
+/// Runs a command in a terminal of its own.
+fn in_a_terminal(script: &str, columns: u32) -> Run {
+    let inner = format!("stty rows 24 cols {columns}; {script}");
+    Run::shell(&format!("script -qec \"{inner}\" /dev/null"))
+}
+
+#[test]
+fn colour_is_for_terminals_that_want_it() {
+    if !tool("script") {
+        return;
+    }
+    let colour = |run: Run| {
+        let run = run.run().expect_status(0);
+        assert!(run.stdout.contains("fork() returned 0"), "{run:#?}");
+        run.stdout.contains("\u{1b}[")
+    };
+    let terminal = || in_a_terminal("{fork-demo}", 80).env("TERM", "xterm");
+    assert!(colour(terminal()));
+    assert!(!colour(terminal().env("NO_COLOR", "1")));
+    assert!(!colour(terminal().env("TERM", "dumb")));
+    assert!(!colour(Run::program("fork-demo")));
+}
+
+#[test]
+fn the_timeline_is_as_wide_as_the_terminal() {
+    if !tool("script") {
+        return;
+    }
+    for columns in [60, 80, 120] {
+        let run = in_a_terminal("{fork-demo}", columns)
+            .env("NO_COLOR", "1")
+            .run();
+        let run = run.expect_status(0);
+        let lane = run.stdout.lines().find(|line| line.contains('┃'));
+        let lane = lane.expect("a lane").trim_end();
+        assert_eq!(lane.chars().count(), columns as usize, "{lane:?}");
+    }
+}
+
+#[test]
+fn forty_lanes_are_drawn() {
+    let args = ["returns-twice", "--children", "39"];
+    let run = Run::program("fork-demo").args(args).run().expect_status(0);
+    let lanes = run.stdout.lines().filter(|line| line.contains('┃'));
+    assert_eq!(
+        lanes
+            .filter(|lane| lane.contains('━') && lane.chars().count() == 80)
+            .count(),
+        40
+    );
+}
+
+#[test]
+fn the_picture_is_well_formed_and_names_everything() {
+    let names = [
+        "worker 1 ",
+        "worker 2 ",
+        "parent ",
+        "task 2",
+        "task 0 begins",
+    ];
+    let script = "{pool-demo} tasks --workers 2 --tasks 3 --work-ms 20 --svg x.svg > /dev/null \
+                  && cat x.svg && rm x.svg";
+    let run = Run::shell(script).run().expect_status(0);
+    let picture = roxmltree::Document::parse(&run.stdout).expect("XML");
+    let texts: Vec<&str> = picture
+        .descendants()
+        .filter_map(|node| node.text())
+        .collect();
+    for name in names {
+        assert!(
+            texts.iter().any(|text| text.contains(name)),
+            "no {name} in {texts:?}"
+        );
+    }
+    assert!(
+        texts.iter().any(|text| text.ends_with(" ms")),
+        "no time axis"
+    );
+    let outside = picture.descendants().flat_map(|node| node.attributes());
+    let outside: Vec<_> = outside
+        .filter(|attribute| attribute.name() == "href")
+        .collect();
+    assert!(outside.is_empty(), "not self-contained");
+}
+
+#[test]
+fn the_trace_names_processes_and_threads() {
+    let script = "{process-demo} --trace trace.json > /dev/null && cat trace.json && rm trace.json";
+    let run = Run::shell(script).run().expect_status(0);
+    let trace: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("an array");
+    let named = |kind: &str| -> HashSet<&str> {
+        let named = events
+            .iter()
+            .filter(|event| event["name"] == kind && event["ph"] == "M");
+        named
+            .filter_map(|event| event["args"]["name"].as_str())
+            .collect()
+    };
+    assert_eq!(
+        named("process_name"),
+        HashSet::from(["parent", "Process-1"])
+    );
+    assert_eq!(named("thread_name"), HashSet::from(["parent", "Process-1"]));
+    let complete = ["name", "cat", "ph", "ts", "pid", "tid"];
+    assert!(
+        events
+            .iter()
+            .all(|event| complete.iter().all(|key| !event[key].is_null()))
+    );
+}
+
+#[test]
+fn a_snippet_is_printed_as_it_is() {
+    for (demo, snippet) in [
+        ("fork-demo", "fork"),
+        ("process-demo", "process"),
+        ("pool-demo", "pool"),
+        ("thread-demo", "thread"),
+        ("lock-demo", "lock"),
+    ] {
+        let path = tests::workspace().join(format!("{demo}/examples/{snippet}.rs"));
+        let text = std::fs::read_to_string(path).expect("the snippet");
+        let run = Run::program(demo)
+            .args(["--snippet"])
+            .run()
+            .expect_status(0);
+        assert_eq!(run.stdout, text);
+    }
+}
