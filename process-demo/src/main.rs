@@ -12,7 +12,7 @@ use std::process::ExitCode;
 enum Lesson {
     /// A process is made from a function, started, joined
     Run(run::Options),
-    /// It ends by returning, by failing, by terminate or by kill
+    /// A process ends by returning, failing, terminate or kill
     Ends(ends::Options),
 }
 
