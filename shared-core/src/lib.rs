@@ -5,7 +5,7 @@
 //!
 //! - [`who`]: the process, the thread, the processor; children that must not
 //!   outlive a run;
-//! - [`report`]: the writing side: [`report!`], [`span!`], [`fact!`], [`check!`];
+//! - [`mod@report`]: the writing side: [`report!`], [`span!`], [`fact!`], [`check!`];
 //! - [`timeline`]: the reading side: terminal, SVG, JSON, trace file;
 //! - [`timing`]: repeated measurement with median and spread;
 //! - [`cli`]: the options that all demos share, and the flow of a run.
