@@ -115,36 +115,6 @@ fn a_worker_that_is_killed_fails_its_task_and_no_other() {
 }
 
 #[test]
-fn an_idle_worker_that_is_killed_fails_no_task() {
-    // One task, two workers: one of them has nothing to do.
-    let args = [
-        "tasks",
-        "--workers",
-        "2",
-        "--tasks",
-        "1",
-        "--work-ms",
-        "300",
-    ];
-    let mut run = Run::program("pool-demo").args(args).start();
-    let parent = speaker(&mut run, "I am the parent");
-    let busy = speaker(&mut run, "begins");
-    let children = format!("/proc/{parent}/task/{parent}/children");
-    let children = std::fs::read_to_string(children).expect("proc(5)");
-    let children = children
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok());
-    let idle: Vec<Pid> = children
-        .map(Pid::from_raw)
-        .filter(|pid| *pid != busy)
-        .collect();
-    assert_eq!(idle.len(), 1);
-    kill(idle[0], Signal::SIGKILL).expect("kill");
-    let end = run.finish().expect_status(0);
-    assert!(end.stdout.contains("1 of 1 tasks are done"), "{end:#?}");
-}
-
-#[test]
 fn ctrl_c_reaps_forked_children() {
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         for to_the_group in [true, false] {
