@@ -1,5 +1,6 @@
 //! Wrong calls and a system that refuses: a clear message, the right status.
 
+#![cfg(unix)]
 #![allow(
     clippy::expect_used,
     reason = "a test fails by a panic, also in its helpers"

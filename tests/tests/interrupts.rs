@@ -1,5 +1,6 @@
 //! Ctrl-C, and processes that are killed.
 
+#![cfg(unix)]
 #![allow(
     clippy::expect_used,
     reason = "a test fails by a panic, also in its helpers"

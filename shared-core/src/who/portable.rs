@@ -137,7 +137,14 @@ impl EventLog {
 }
 
 /// Does nothing here.
-pub fn starting() {}
+#[derive(Debug)]
+pub struct Starting;
+
+/// Does nothing here: a console ends its processes together.
+#[must_use]
+pub fn starting() -> Starting {
+    Starting
+}
 
 /// Does nothing here: a child is killed through `std::process::Child`.
 #[derive(Debug)]
