@@ -7,6 +7,7 @@ use crate::process::Process;
 use shared_core::{Result, check, report, span};
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -35,6 +36,8 @@ pub fn run(options: &Options) -> Result<()> {
     let panicked = join(&mut panics)?;
 
     // The others wait for ever: alive until something ends them.
+    let too_soon = asked.join_timeout(Duration::from_millis(20))?;
+    report!("asked: join gave up, it still waits");
     let alive = asked.is_alive()? && killed.is_alive()? && daemon.is_alive()?;
     asked.terminate()?;
     let asked = join(&mut asked)?;
@@ -44,6 +47,10 @@ pub fn run(options: &Options) -> Result<()> {
     drop(daemon);
     report!("daemon: dropped, hence killed");
 
+    check!(
+        "join with a time limit gives up on one that waits",
+        too_soon.is_none()
+    );
     check!("one that waits is alive until something ends it", alive);
     check!(
         "returning gives a status of its own",

@@ -13,6 +13,8 @@ use std::io::{self, BufRead, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio, Termination};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+use wait_timeout::ChildExt;
 
 /// A process that runs one function.
 ///
@@ -134,21 +136,33 @@ impl Process {
         Ok(status)
     }
 
+    /// Waits until the process has ended, but no longer than `limit`; `None`
+    /// if it has not ended by then.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn join_timeout(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let Some(started) = &mut self.started else {
+            bail!("{}: join before start", self.name);
+        };
+        if started.status.is_none() {
+            let status = started.child.wait_timeout(limit);
+            if let Some(status) = status.with_context(|| format!("wait for {}", self.name))? {
+                started.ended(status, &self.name);
+            }
+        }
+        Ok(started.status)
+    }
+
     /// Whether the process was started and has not ended yet.
     ///
     /// # Errors
     /// When the system cannot tell.
     pub fn is_alive(&mut self) -> Result<bool> {
-        let Some(started) = &mut self.started else {
+        if self.started.is_none() {
             return Ok(false);
-        };
-        if started.status.is_none() {
-            let status = started.child.try_wait();
-            if let Some(status) = status.with_context(|| format!("wait for {}", self.name))? {
-                started.ended(status, &self.name);
-            }
         }
-        Ok(started.status.is_none())
+        Ok(self.join_timeout(Duration::ZERO)?.is_none())
     }
 
     /// How the process ended; `None` while that is not known: ask
