@@ -4,12 +4,12 @@
 //! cargo run -p fork-demo -- returns-twice --children 3
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
-use shared_core::report::{in_child, reaped, seen};
+use nix::unistd::{getpid, getppid};
+use shared_core::report::{in_child, reaped, seen, started};
 use shared_core::who::{ChildGuard, ensure_single_thread};
-use shared_core::{Context, Result, anyhow, check, fact, report, span};
-use std::io;
+use shared_core::{Context, Error, Result, anyhow, cause, check, fact, report, span};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -32,23 +32,27 @@ pub fn run(options: &Options) -> Result<()> {
         // report! keeps nothing in a buffer: there is nothing to flush, and
         // nothing that the child would print a second time.
 
-        // SAFETY: this process has one thread, as just found, so no lock and
-        // no piece of the heap can be half-changed in the child's copy.
-        match unsafe { fork() } {
-            Ok(ForkResult::Child) => in_child("child", || {
-                report!("fork() returned 0, so I am the child");
-                report!("getppid() says {}", getppid());
-                fact!("child_{n}_fork_returned", 0);
+        // SAFETY: this program makes no thread (where the system tells how
+        // many there are, that was just confirmed), so no lock and no piece of
+        // the heap can be half-changed in the child's copy.
+        let returned = unsafe { libc::fork() };
+        match returned {
+            0 => in_child("child", || {
+                report!("fork() returned {returned}, so I am the child");
+                report!("my parent is {}", getppid());
+                fact!("child_{n}_fork_returned", returned);
                 fact!("child_{n}_getpid", getpid().as_raw());
                 fact!("child_{n}_getppid", getppid().as_raw());
+                report!("I leave with status {EXIT_STATUS}");
                 EXIT_STATUS
             }),
-            Ok(ForkResult::Parent { child }) => {
+            -1 => return Err(refused(Errno::last(), n - 1, total)),
+            child => {
                 children.push(ChildGuard::new(child));
-                report!("fork() returned {child}, the child's PID");
-                fact!("parent_{n}_fork_returned", child.as_raw());
+                started(child.unsigned_abs(), "child");
+                report!("fork() returned {returned}, my child");
+                fact!("parent_{n}_fork_returned", returned);
             }
-            Err(errno) => return Err(refused(errno, n - 1, total)),
         }
     }
 
@@ -62,29 +66,31 @@ pub fn run(options: &Options) -> Result<()> {
         statuses.push(status);
     }
 
-    judge(&children, &statuses);
+    judge(total, &statuses);
     Ok(())
 }
 
-fn judge(children: &[ChildGuard], statuses: &[WaitStatus]) {
+fn judge(total: u16, statuses: &[WaitStatus]) {
     let parent = getpid().as_raw();
-    let numbered = || (1..).zip(children.iter().map(|child| child.pid().as_raw()));
+    let in_child = |n: u16, what: &str| seen(&format!("child_{n}_{what}"));
+    let in_parent = |n: u16| seen(&format!("parent_{n}_fork_returned"));
     check!(
         "in the child fork() returned 0",
-        numbered().all(|(n, _)| seen(&format!("child_{n}_fork_returned")) == 0)
+        (1..=total).all(|n| in_child(n, "fork_returned") == 0)
     );
     check!(
         "in the parent fork() returned the child's PID",
-        numbered().all(|(n, pid)| pid != parent && seen(&format!("child_{n}_getpid")) == pid)
+        (1..=total).all(|n| in_parent(n) == in_child(n, "getpid"))
     );
     check!(
         "getppid() in the child is the parent's PID",
-        numbered().all(|(n, _)| seen(&format!("child_{n}_getppid")) == parent)
+        (1..=total).all(|n| in_child(n, "getppid") == parent)
     );
     check!(
         "waitpid() gave back the status that the child left with",
-        numbered().zip(statuses).all(|((_, pid), status)| {
-            *status == WaitStatus::Exited(Pid::from_raw(pid), EXIT_STATUS)
+        (1..=total).zip(statuses).all(|(n, status)| {
+            matches!(status, WaitStatus::Exited(pid, EXIT_STATUS)
+                     if in_parent(n) == pid.as_raw())
         })
     );
 }
@@ -98,8 +104,12 @@ fn describe(status: WaitStatus) -> String {
     }
 }
 
-fn refused(errno: Errno, made: u16, total: u16) -> shared_core::Error {
-    let cause = io::Error::from(errno).to_string();
-    let cause = cause.split(" (os error").next().unwrap_or_default();
-    anyhow!("fork: {cause} after {made} of {total} children; see ulimit -u")
+fn refused(errno: Errno, made: u16, total: u16) -> Error {
+    let cause = cause(&errno.into());
+    let hint = if errno == Errno::EAGAIN {
+        "; see ulimit -u"
+    } else {
+        ""
+    };
+    anyhow!("fork: {cause} after {made} of {total} children{hint}")
 }

@@ -4,10 +4,9 @@
 use crate::protocol::{Job, Message, Task};
 use crate::worker;
 use crossbeam::channel::{Receiver, Sender, bounded, never, select, unbounded};
-use shared_core::report::reaped;
+use serde_json::json;
 use shared_core::who::{ChildGuard, starting};
-use shared_core::{Context, Error, Result, bail};
-use std::collections::VecDeque;
+use shared_core::{Context, Error, Result, anyhow, bail, cause, report};
 use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -16,24 +15,17 @@ use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// How many tasks a worker is given ahead of its answers: with one, a task is
-/// given only to a worker that is free.
-const WINDOW: usize = 1;
-
 /// A pool of worker processes. Dropped, it is terminated.
 pub struct Pool {
     jobs: Option<Sender<Job>>,
-    applied: u64,
-    answers: Receiver<Answer>,
+    submitted: usize,
+    answers: Receiver<(usize, Outcome)>,
     feeders: Vec<JoinHandle<()>>,
     terminator: Terminator,
 }
 
-/// What became of the task with this number.
-pub struct Answer {
-    pub id: u64,
-    pub result: Result<(), Failure>,
-}
+/// What became of a task.
+pub type Outcome = Result<(), Failure>;
 
 /// Why a task was not done.
 pub enum Failure {
@@ -41,8 +33,6 @@ pub enum Failure {
     Panicked(String),
     /// Its worker died while running it.
     WorkerDied { pid: u32, status: ExitStatus },
-    /// Its worker died, and none could be put in its place.
-    NoWorker(Error),
     /// It was never begun: the pool was terminated, or has no workers left.
     NotRun,
 }
@@ -54,9 +44,6 @@ impl Pool {
     /// When the system refuses a process or a thread; those that were made are
     /// ended and reaped.
     pub fn start(workers: usize) -> Result<Self> {
-        let (jobs, queue) = bounded(workers * WINDOW);
-        let (answer, answers) = unbounded();
-        let (running, stop) = bounded(0);
         let mut started = Vec::new();
         for number in 1..=workers {
             let worker = Worker::start(number);
@@ -65,40 +52,45 @@ impl Pool {
         for worker in &mut started {
             worker.wait_until_ready()?;
         }
+
+        let (jobs, queue) = bounded(workers);
+        let (answer, answers) = unbounded();
+        let (running, stop) = bounded(0);
         let mut pool = Self {
             jobs: Some(jobs),
-            applied: 0,
+            submitted: 0,
             answers,
             feeders: Vec::new(),
             terminator: Terminator(Arc::new(Mutex::new(Some(running)))),
         };
         for worker in started {
+            let thread = thread::Builder::new().name(format!("feeder {}", worker.number));
             let feeder = Feeder {
                 worker,
-                in_flight: VecDeque::new(),
+                job: None,
                 begun: false,
                 queue: queue.clone(),
                 answer: answer.clone(),
                 stop: stop.clone(),
             };
-            let thread = thread::Builder::new().name("feeder".to_owned());
             let thread = thread.spawn(|| feeder.run()).context("make a thread")?;
             pool.feeders.push(thread);
         }
         Ok(pool)
     }
 
-    /// Gives a task to the pool; waits while as many tasks as there are
-    /// workers are in the queue already.
+    /// Gives a task to the pool (Python: `apply_async`). Waits while as many
+    /// tasks as there are workers wait for a worker: however many tasks there
+    /// are, few of them are in memory.
     ///
     /// # Errors
     /// When the pool is closed or terminated, or has no workers left.
-    pub fn apply(&mut self, task: Task) -> Result<()> {
-        let id = self.applied;
-        self.applied += 1;
+    pub fn submit(&mut self, task: Task) -> Result<()> {
+        let id = self.submitted;
+        self.submitted += 1;
         match &self.jobs {
             Some(jobs) if jobs.send(Job { id, task }).is_ok() => Ok(()),
-            _ => bail!("task {id}: the pool takes no more tasks"),
+            _ => bail!("submit task {id}: the pool takes no more tasks"),
         }
     }
 
@@ -107,22 +99,18 @@ impl Pool {
         self.jobs = None;
     }
 
-    /// Waits until the workers have ended, and returns an answer for each task
-    /// that was ever applied, in the order of their numbers.
-    pub fn join(mut self) -> Vec<Answer> {
+    /// Waits until the workers have ended. Returns what became of each task
+    /// that was ever submitted, by its number.
+    pub fn join(mut self) -> Vec<Outcome> {
         self.close();
         for feeder in self.feeders.drain(..) {
             feeder.join().unwrap_or_else(|panic| resume_unwind(panic));
         }
-        let mut answers: Vec<Answer> = self.answers.try_iter().collect();
-        let answered: Vec<u64> = answers.iter().map(|answer| answer.id).collect();
-        let rest = (0..self.applied).filter(|id| !answered.contains(id));
-        answers.extend(rest.map(|id| Answer {
-            id,
-            result: Err(Failure::NotRun),
-        }));
-        answers.sort_by_key(|answer| answer.id);
-        answers
+        let mut outcomes: Vec<_> = (0..self.submitted).map(|_| Err(Failure::NotRun)).collect();
+        for (id, outcome) in self.answers.try_iter() {
+            outcomes[id] = outcome;
+        }
+        outcomes
     }
 
     /// A handle with which another thread can terminate the pool.
@@ -157,27 +145,32 @@ impl Terminator {
 /// Feeds one worker, and puts a new one in its place when it dies.
 struct Feeder {
     worker: Worker,
-    /// Given to the worker and not answered, in order: at most WINDOW.
-    in_flight: VecDeque<Job>,
-    /// The worker has begun the first of them.
+    /// What the worker was given and has not answered.
+    job: Option<Job>,
+    /// The worker has begun it.
     begun: bool,
     queue: Receiver<Job>,
-    answer: Sender<Answer>,
+    answer: Sender<(usize, Outcome)>,
     stop: Receiver<Infallible>,
 }
 
 impl Feeder {
     fn run(mut self) {
-        let mut open = true;
         let no_job = never();
-        while open || !self.in_flight.is_empty() {
-            let has_room = open && self.in_flight.len() < WINDOW;
+        let mut open = true;
+        while open || self.job.is_some() {
+            // A busy worker is given nothing.
+            let queue = if self.job.is_none() {
+                &self.queue
+            } else {
+                &no_job
+            };
             select! {
                 recv(self.stop) -> _ => return, // dropping the worker kills it
-                recv(if has_room { &self.queue } else { &no_job }) -> job => match job {
+                recv(queue) -> job => match job {
                     Ok(job) => {
                         self.worker.send(&job);
-                        self.in_flight.push_back(job);
+                        self.job = Some(job);
                     }
                     Err(_) => open = false,
                 },
@@ -188,7 +181,8 @@ impl Feeder {
                     Ok(Message::Failed(_, text)) => self.answer(Err(Failure::Panicked(text))),
                     Err(_) => {
                         if let Err(error) = self.replace_worker() {
-                            return self.answer(Err(Failure::NoWorker(error)));
+                            report!("no new {}: {error:#}", self.worker.role());
+                            return;
                         }
                     }
                 },
@@ -197,28 +191,29 @@ impl Feeder {
         self.worker.end();
     }
 
-    fn answer(&mut self, result: Result<(), Failure>) {
+    fn answer(&mut self, outcome: Outcome) {
         self.begun = false;
-        if let Some(job) = self.in_flight.pop_front() {
+        if let Some(job) = self.job.take() {
             // An error means that nobody wants to know any more.
-            let _ = self.answer.send(Answer { id: job.id, result });
+            let _ = self.answer.send((job.id, outcome));
         }
     }
 
-    /// The worker died. It takes with it the task that it had begun; the
-    /// others go to its successor.
+    /// The worker died. The task that it had begun is lost with it; one that
+    /// it had not begun goes to its successor.
     fn replace_worker(&mut self) -> Result<()> {
         let pid = self.worker.child.id();
-        let status = self.worker.kill();
+        let status = self
+            .worker
+            .kill()
+            .with_context(|| format!("wait for {pid}"))?;
+        report!("{} {pid} died: {status}", self.worker.role());
         if self.begun {
-            self.answer(Err(Failure::WorkerDied {
-                pid,
-                status: status?,
-            }));
+            self.answer(Err(Failure::WorkerDied { pid, status }));
         }
         self.worker = Worker::start(self.worker.number)?;
         self.worker.wait_until_ready()?;
-        for job in &self.in_flight {
+        if let Some(job) = &self.job {
             self.worker.send(job);
         }
         Ok(())
@@ -231,7 +226,8 @@ struct Worker {
     child: Child,
     stdin: Option<ChildStdin>,
     messages: Receiver<Message>,
-    _guard: ChildGuard,
+    /// There until the worker is reaped.
+    guard: Option<ChildGuard>,
 }
 
 impl Worker {
@@ -242,15 +238,18 @@ impl Worker {
         let mut child = command.spawn().context("start a worker")?;
         let guard = ChildGuard::new(child.id());
         drop(starting);
+        report::started(child.id(), &role);
+
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let (sender, messages) = unbounded();
+        let guard = Some(guard);
         let worker = Self {
             number,
             child,
             stdin,
             messages,
-            _guard: guard,
+            guard,
         };
         thread::Builder::new()
             .name("messages".to_owned())
@@ -270,22 +269,28 @@ impl Worker {
     /// An error is not looked at: it means that the worker has died, and that
     /// the end of its messages is on the way.
     fn send(&mut self, job: &Job) {
-        if let (Some(stdin), Ok(line)) = (&mut self.stdin, serde_json::to_string(job)) {
-            let _ = stdin.write_all((line + "\n").as_bytes());
+        if let Some(stdin) = &mut self.stdin {
+            let _ = stdin.write_all((json!(job).to_string() + "\n").as_bytes());
         }
     }
 
     /// Lets an idle worker end by itself.
     fn end(&mut self) {
         self.stdin = None;
-        // An error would mean that it is no child of ours any more.
-        let _ = self.child.wait();
+        let _ = self.wait(); // an error would mean that it is no child of ours
     }
 
     fn kill(&mut self) -> io::Result<ExitStatus> {
-        // Kill gives no error for a child that has ended by itself.
-        self.child.kill()?;
-        self.child.wait()
+        self.child.kill()?; // no error for one that has ended by itself
+        self.wait()
+    }
+
+    fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait()?;
+        if self.guard.take().is_some() {
+            report::reaped(self.child.id(), &self.role());
+        }
+        Ok(status)
     }
 
     fn role(&self) -> String {
@@ -295,8 +300,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let _ = self.kill();
-        reaped(self.child.id(), &self.role());
+        let _ = self.kill(); // as in end()
     }
 }
 
@@ -322,12 +326,13 @@ fn read_messages(stdout: Option<ChildStdout>, sender: &Sender<Message>) {
 }
 
 fn refused(error: &Error, made: usize, total: usize) -> Error {
-    let full = |e: &io::Error| e.kind() == ErrorKind::WouldBlock;
-    let hint = match error.downcast_ref::<io::Error>() {
-        Some(e) if full(e) => "; see ulimit -u",
-        _ => "",
-    };
-    shared_core::anyhow!("{error:#} after {made} of {total} workers{hint}")
+    match error.downcast_ref::<io::Error>() {
+        Some(e) if e.kind() == ErrorKind::WouldBlock => {
+            let cause = cause(e);
+            anyhow!("start a worker: {cause} after {made} of {total} workers; see ulimit -u")
+        }
+        _ => anyhow!("{error:#} after {made} of {total} workers"),
+    }
 }
 
 impl fmt::Display for Failure {
@@ -335,7 +340,6 @@ impl fmt::Display for Failure {
         match self {
             Self::Panicked(message) => write!(f, "panicked: {message}"),
             Self::WorkerDied { pid, status } => write!(f, "worker {pid} died: {status}"),
-            Self::NoWorker(error) => write!(f, "no worker: {error:#}"),
             Self::NotRun => write!(f, "not run"),
         }
     }

@@ -1,5 +1,5 @@
-//! What a pool and its workers say to each other: JSON, one object a line.
-//! Try it by hand: run `pool-demo worker` and type
+//! What a pool and its workers say to each other: JSON, one value per line.
+//! Try it by hand: `cargo run -p pool-demo worker`, then type
 //! `{"id": 1, "task": {"sleep_ms": 500}}`.
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// Counted by the pool, from 0 on.
-    pub id: u64,
+    pub id: usize,
     /// What to do.
     pub task: Task,
 }
@@ -28,7 +28,7 @@ pub enum Task {
 
 impl Task {
     /// Runs in the worker.
-    pub fn run(&self, id: u64) {
+    pub fn run(&self, id: usize) {
         match self {
             Self::SleepMs(ms) => {
                 report!("task {id} begins");
@@ -48,9 +48,9 @@ pub enum Message {
     Ready,
     /// It begins this task. A worker that dies has run just the task that it
     /// began and did not end.
-    Started(u64),
+    Started(usize),
     /// It has run this task.
-    Done(u64),
+    Done(usize),
     /// This task panicked, with this message; the worker lives on.
-    Failed(u64, String),
+    Failed(usize, String),
 }

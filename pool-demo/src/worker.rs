@@ -2,10 +2,11 @@
 
 use crate::protocol::{Job, Message};
 use serde_json::to_string;
+use shared_core::report::complain;
 use shared_core::who::redirect_stdout_to_stderr;
 use shared_core::{Context, Result, bail, fact, report, span, who};
 use std::any::Any;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio, exit};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -31,16 +32,21 @@ pub fn command(role: &str) -> Result<Command> {
 
 /// Runs as a worker if that is how this program was started.
 pub fn main() -> Option<ExitCode> {
-    if std::env::args_os().nth(1)? != WORKER {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != WORKER {
         return None;
     }
-    Some(work().map_or_else(
-        |error| {
-            eprintln!("{WORKER} {}: {error:#}", who::pid());
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    ))
+    if args.next().is_some() {
+        complain(format_args!(
+            "{WORKER} takes no arguments, but tasks on its stdin"
+        ));
+        return Some(ExitCode::from(2));
+    }
+    let status = work().map(|()| ExitCode::SUCCESS);
+    Some(status.unwrap_or_else(|error| {
+        complain(format_args!("{WORKER} {}: {error:#}", who::pid()));
+        ExitCode::FAILURE
+    }))
 }
 
 /// Whether a task is running, and whether the input has ended. The thread that
@@ -49,9 +55,14 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 static ENDED: AtomicBool = AtomicBool::new(false);
 
 fn work() -> Result<()> {
-    let mut answers = redirect_stdout_to_stderr().context("keep stdout for answers")?;
     let part = report::take_part()?;
     let in_a_pool = part.is_some();
+    let mut answers = redirect_stdout_to_stderr().context("keep stdout for answers")?;
+    if io::stdin().is_terminal() {
+        complain(format_args!(
+            r#"type a task: {{"id": 1, "task": {{"sleep_ms": 500}}}}"#
+        ));
+    }
 
     // The input is read by a thread of its own, which notices at once, also in
     // the middle of a task, that the pool is gone. A person may end the input
@@ -68,6 +79,7 @@ fn work() -> Result<()> {
     };
     answer(&Message::Ready)?;
     for line in jobs {
+        let line: String = line.context("read a task from stdin")?;
         let job: Job = serde_json::from_str(&line).with_context(|| format!("task {line:?}"))?;
         BUSY.store(true, SeqCst);
         if in_a_pool && ENDED.load(SeqCst) {
@@ -91,8 +103,8 @@ fn run(job: &Job) {
     job.task.run(id);
 }
 
-fn read_input(lines: &Sender<String>, in_a_pool: bool) {
-    for line in io::stdin().lines().map_while(io::Result::ok) {
+fn read_input(lines: &Sender<io::Result<String>>, in_a_pool: bool) {
+    for line in io::stdin().lines() {
         if lines.send(line).is_err() {
             return;
         }

@@ -4,8 +4,7 @@
 //! cargo run -p process-demo -- ends --status 4
 
 use crate::process::Process;
-use shared_core::{Result, check, report, span};
-use std::path::Path;
+use shared_core::{Result, check, fact, report, span, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
@@ -17,11 +16,13 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let mut returns = Process::new(end_by_itself, (Some(options.status),)).named("returns");
-    let mut panics = Process::new(end_by_itself, (None::<u8>,)).named("panics");
-    let mut asked = Process::new(wait_to_be_ended, ()).named("asked");
-    let mut killed = Process::new(wait_to_be_ended, ()).named("killed");
-    let mut daemon = Process::new(wait_to_be_ended, ()).named("daemon").daemon();
+    let mut returns = Process::new(return_with, options.status).named("returns");
+    let mut panics = Process::new(panic, ()).named("panics");
+    // These wait for ever; as daemons they are killed should we fail halfway.
+    let waiting = |name| Process::new(wait_for_ever, ()).named(name).daemon();
+    let mut asked = waiting("asked");
+    let mut killed = waiting("killed");
+    let mut daemon = waiting("daemon");
     for process in [
         &mut returns,
         &mut panics,
@@ -35,7 +36,6 @@ pub fn run(options: &Options) -> Result<()> {
     let returned = join(&mut returns)?;
     let panicked = join(&mut panics)?;
 
-    // The others wait for ever: alive until something ends them.
     let too_soon = asked.join_timeout(Duration::from_millis(20))?;
     report!("asked: join gave up, it still waits");
     let alive = asked.is_alive()? && killed.is_alive()? && daemon.is_alive()?;
@@ -47,16 +47,18 @@ pub fn run(options: &Options) -> Result<()> {
     drop(daemon);
     report!("daemon: dropped, hence killed");
 
-    check!(
-        "join with a time limit gives up on one that waits",
-        too_soon.is_none()
-    );
-    check!("one that waits is alive until something ends it", alive);
+    fact!("returned_status", returned.code());
+    fact!("panicked_status", panicked.code());
     check!(
         "returning gives a status of its own",
         returned.code() == Some(options.status.into())
     );
     check!("a panic gives status 101", panicked.code() == Some(101));
+    check!(
+        "join with a time limit gives up on one that waits",
+        too_soon.is_none()
+    );
+    check!("one that nobody has ended is alive", alive);
     if cfg!(unix) {
         check!(
             "terminate() is SIGTERM",
@@ -67,10 +69,10 @@ pub fn run(options: &Options) -> Result<()> {
             killed.to_string() == "signal: 9 (SIGKILL)"
         );
     }
-    if let (Some(pid), true) = (daemon_pid, cfg!(target_os = "linux")) {
+    if let Some(exists) = daemon_pid.and_then(who::exists) {
         check!(
             "a daemon does not outlive the value that stands for it",
-            !Path::new(&format!("/proc/{pid}")).exists()
+            !exists
         );
     }
     Ok(())
@@ -83,17 +85,18 @@ fn join(process: &mut Process) -> Result<ExitStatus> {
     Ok(status)
 }
 
-pub fn end_by_itself((status,): (Option<u8>,)) -> ExitCode {
-    let Some(status) = status else {
-        // The message of the panic is not the point here, its status is.
-        std::panic::set_hook(Box::new(|_| {}));
-        panic!("this function fails");
-    };
+pub fn return_with(status: u8) -> ExitCode {
     report!("returning with status {status}");
     ExitCode::from(status)
 }
 
-pub fn wait_to_be_ended((): ()) {
+pub fn panic(_nothing: ()) {
+    // The message of the panic is not the point here, its status is.
+    std::panic::set_hook(Box::new(|_| {}));
+    panic!("this function fails");
+}
+
+pub fn wait_for_ever(_nothing: ()) {
     loop {
         std::thread::park();
     }

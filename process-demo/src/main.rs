@@ -39,8 +39,9 @@ fn main() -> ExitCode {
     // calls the one that its parent chose; in the first process it goes on.
     let targets = vec![
         target(run::run_process),
-        target(ends::end_by_itself),
-        target(ends::wait_to_be_ended),
+        target(ends::return_with),
+        target(ends::panic),
+        target(ends::wait_for_ever),
     ];
     if let Some(status) = process::child_main(targets) {
         return status;

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared_core::report::{self, reaped};
+use shared_core::report::{self, complain};
 use shared_core::who::{ChildGuard, starting};
 use shared_core::{Context, Result, anyhow, bail, ensure};
 use std::io::{self, BufRead, Read, Write};
@@ -18,9 +18,9 @@ use wait_timeout::ChildExt;
 
 /// A process that runs one function.
 ///
-/// Dropped, it is joined, as Python joins its processes when it exits; a
-/// [`daemon`](Self::daemon) is killed instead, and so is any process when the
-/// parent panics.
+/// Dropped, it is joined, a [`daemon`](Self::daemon) is killed and reaped; so
+/// is any process when the parent panics. (Python does the same, but only when
+/// the whole program exits.)
 #[derive(Debug)]
 pub struct Process {
     target: &'static str,
@@ -35,13 +35,15 @@ struct Started {
     child: Child,
     /// The child ends when this is closed: also when its parent is killed.
     _lifeline: Option<ChildStdin>,
-    _guard: ChildGuard,
+    /// There until the child is reaped.
+    guard: Option<ChildGuard>,
     status: Option<ExitStatus>,
 }
 
 impl Process {
-    /// A process that will call `target` with `args`, a tuple. The function
-    /// must be among those that `main` gives to [`child_main`].
+    /// A process that will call `target` with `args`: one value, a tuple if
+    /// there are several. The function must be among those that `main` gives to
+    /// [`child_main`].
     pub fn new<F, A, R>(_target: F, args: A) -> Self
     where
         F: Fn(A) -> R,
@@ -102,6 +104,7 @@ impl Process {
             .with_context(|| format!("start {}", self.name))?;
         let guard = ChildGuard::new(child.id());
         drop(starting);
+        report::started(child.id(), &self.name);
 
         let mut lifeline = child.stdin.take();
         if let Some(stdin) = &mut lifeline {
@@ -111,7 +114,7 @@ impl Process {
         self.started = Some(Started {
             child,
             _lifeline: lifeline,
-            _guard: guard,
+            guard: Some(guard),
             status: None,
         });
         Ok(())
@@ -224,18 +227,19 @@ impl Drop for Process {
 impl Started {
     fn ended(&mut self, status: ExitStatus, name: &str) {
         if self.status.replace(status).is_none() {
-            reaped(self.child.id(), name);
+            self.guard = None;
+            report::reaped(self.child.id(), name);
         }
     }
 }
 
-/// A function that a process can be made from; see [`target`].
+/// A function that a process can be made from; made by [`target`].
 pub struct Target {
     name: &'static str,
     call: Box<dyn Fn(Value) -> Result<ExitCode> + Send + Sync>,
 }
 
-/// Makes a function known to [`child_main`]. It takes a tuple and returns
+/// Makes a function known to [`child_main`]. It takes one value and returns
 /// what `main` may return: nothing, a `Result`, an `ExitCode`.
 pub fn target<F, A, R>(function: F) -> Target
 where
@@ -243,8 +247,9 @@ where
     A: DeserializeOwned,
     R: Termination,
 {
-    // Both processes are the same executable, so that the compiler's name for
-    // the function's type means the same function in both.
+    // Both processes are the same executable, so the compiler's name for the
+    // function's type means the same in both. It need not be unique (two
+    // closures may share one): find() refuses a name that means two.
     let name = std::any::type_name::<F>();
     let call = move |args| {
         let args = serde_json::from_value(args).with_context(|| format!("arguments of {name}"))?;
@@ -260,12 +265,16 @@ const CHILD: &str = "child";
 static TARGETS: OnceLock<Vec<Target>> = OnceLock::new();
 
 fn find(name: &str) -> Result<&'static Target> {
-    let target = TARGETS
+    let mut found = TARGETS
         .get()
         .into_iter()
         .flatten()
-        .find(|target| target.name == name);
-    target.with_context(|| format!("{name} is not among the targets that main() names"))
+        .filter(|target| target.name == name);
+    match (found.next(), found.next()) {
+        (Some(target), None) => Ok(target),
+        (None, _) => bail!("{name} is not among the targets that main() names"),
+        (Some(_), Some(_)) => bail!("{name} means two of the targets that main() names"),
+    }
 }
 
 /// The first thing in `main`. In a child process it calls the function that
@@ -277,7 +286,7 @@ pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
         return None;
     }
     Some(call_target().unwrap_or_else(|error| {
-        eprintln!("{CHILD}: {error:#}");
+        complain(format_args!("{CHILD}: {error:#}"));
         ExitCode::FAILURE
     }))
 }

@@ -1,20 +1,22 @@
 //! The options that all demos share, and the flow of a run: parse, check what
 //! can be checked beforehand, run the lesson, judge, draw.
 
-use crate::report::{self, Event, RUN, Run, Settings};
+mod summary;
+
+use crate::platform::{asked_to_end, catch_interrupts, stop};
+use crate::report::{self, RUN, Run, Settings, complain};
 use crate::timeline::{self, Timeline, svg, text};
 use crate::who;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
-use serde::Serialize;
-use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use summary::{Summary, SummaryLine};
 
 /// The lessons of a demo: an enum with one variant a lesson, whose help texts
 /// are the claims. The first one is the headline lesson.
@@ -54,8 +56,9 @@ impl std::error::Error for Interrupted {}
 
 /// The options of every demo, before or after the lesson's name.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 struct Options {
-    /// Print events and checks as JSON, one object a line, nothing else
+    /// Print events and checks as JSON, one object per line, nothing else
     #[arg(long, global = true)]
     json: bool,
     /// Write the timeline as a picture
@@ -77,28 +80,29 @@ const INTERRUPTED: u8 = 130;
 #[must_use]
 pub fn main<L: Lessons>() -> ExitCode {
     let command = command::<L>();
-    let matches = match parse(&command) {
-        Ok(matches) => matches,
-        Err(error) => return usage(&error),
-    };
-    match try_main::<L>(&command, &matches) {
-        Ok(status) => ExitCode::from(status),
-        Err(error) => {
-            eprintln!("{}: {error:#}", L::DEMO);
-            ExitCode::from(FAILED)
+    let status = match parse(&command) {
+        Ok(matches) => try_main::<L>(&command, &matches),
+        Err(error) if error.use_stderr() => {
+            complain(format_args!("{}", error.render().to_string().trim_end()));
+            Ok(BAD_USAGE)
         }
-    }
+        Err(help) => print(&help.render().to_string()),
+    };
+    ExitCode::from(status.unwrap_or_else(|error| {
+        complain(format_args!("{}: {error:#}", L::DEMO));
+        FAILED
+    }))
 }
 
 fn command<L: Lessons>() -> Command {
-    let command = Command::new(L::DEMO)
+    let command = Options::augment_args(L::augment_subcommands(Command::new(L::DEMO)))
         .about(L::ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
+        .subcommand(Command::new(ALL).about("Every lesson in turn"))
         .subcommand_value_name("LESSON")
         .subcommand_help_heading("Lessons")
-        .disable_help_subcommand(true);
-    let command = Options::augment_args(L::augment_subcommands(command))
-        .subcommand(Command::new(ALL).about("Every lesson in turn"));
+        .disable_help_subcommand(true)
+        .max_term_width(80);
     let headline = lesson_names(&command).swap_remove(0);
     command.after_help(format!("Without a lesson: {headline}"))
 }
@@ -108,112 +112,33 @@ const ALL: &str = "all";
 /// Options of the headline lesson may stand without its name.
 fn parse(command: &Command) -> Result<ArgMatches, clap::Error> {
     let mut words: Vec<OsString> = std::env::args_os().collect();
-    command
-        .clone()
-        .try_get_matches_from(&words)
-        .or_else(|error| {
-            if error.kind() != ErrorKind::UnknownArgument {
-                return Err(error);
-            }
-            words.insert(1, lesson_names(command).swap_remove(0).into());
-            let matches = command.clone().try_get_matches_from(&words);
-            matches.map_err(|second| match second.kind() {
-                ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => error,
-                _ => second,
-            })
+    let first = command.clone().try_get_matches_from(&words);
+    first.or_else(|error| {
+        if error.kind() != ErrorKind::UnknownArgument {
+            return Err(error);
+        }
+        words.insert(1, lesson_names(command).swap_remove(0).into());
+        let matches = command.clone().try_get_matches_from(&words);
+        matches.map_err(|second| match second.kind() {
+            ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => error,
+            _ => second,
         })
+    })
 }
 
 fn lesson_names(command: &Command) -> Vec<String> {
     let names = command.get_subcommands().map(Command::get_name);
-    names
-        .filter(|name| *name != ALL)
-        .map(str::to_owned)
-        .collect()
+    let names = names.filter(|name| *name != ALL);
+    names.map(str::to_owned).collect()
 }
 
-/// Help and version go to stdout with status 0, a wrong call to stderr with 2.
-fn usage(error: &clap::Error) -> ExitCode {
-    let bad = !matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    );
-    let text = error.render().to_string();
-    let written = if bad {
-        io::stderr().write_all(text.as_bytes())
-    } else {
-        io::stdout()
-            .write_all(text.as_bytes())
-            .and_then(|()| io::stdout().flush())
-    };
-    match written {
-        _ if bad => ExitCode::from(BAD_USAGE),
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("write to stdout: {error}");
-            ExitCode::from(FAILED)
-        }
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
-    let options = Options::from_arg_matches(matches)?;
-    let names = lesson_names(command);
-    let chosen = matches.subcommand_name();
-    let lessons: Vec<(String, L)> = match chosen {
-        Some(name) if name != ALL => vec![(name.to_owned(), L::from_arg_matches(matches)?)],
-        Some(_) => names
-            .iter()
-            .map(|name| with_defaults(command, name))
-            .collect::<Result<_>>()?,
-        None => vec![with_defaults(command, &names[0])?],
-    };
-    let pictures = options.svg.is_some() || options.trace.is_some();
-    if chosen == Some(ALL) && pictures {
-        eprintln!("{}: --svg and --trace take one lesson, not all", L::DEMO);
-        return Ok(BAD_USAGE);
-    }
-    if options.snippet {
-        return print_snippets(&lessons);
-    }
-    for path in options.svg.iter().chain(&options.trace) {
-        ensure_writable(path)?;
-    }
-
-    let run = Run::new(Settings {
-        first: who::pid(),
-        role: L::ROLE.to_owned(),
-        quiet: options.json,
-        colour: wants_colour(),
-        show_threads: L::SHOW_THREADS,
-    })?;
-    let run = RUN.get_or_init(|| run);
-    who::catch_interrupts().context("catch Ctrl-C")?;
-    let mut status = 0;
-    for (name, lesson) in &lessons {
-        let claim = command.find_subcommand(name).and_then(Command::get_about);
-        let title = format!("{} {name}: {}", L::DEMO, claim.cloned().unwrap_or_default());
-        let worst = run_lesson::<L>(run, name, lesson, &title, &options);
-        status = status.max(worst.inspect_err(|_| run.remove_log())?);
-        if status == INTERRUPTED {
-            break;
-        }
-    }
-    if !options.json && status != INTERRUPTED {
-        run.print(&format!("{}\n", see_also(L::DEMO, &names, chosen)));
-    }
-    run.remove_log();
-    Ok(status)
-}
-
-fn with_defaults<L: Lessons>(command: &Command, name: &str) -> Result<(String, L)> {
-    let matches = command.clone().try_get_matches_from([L::DEMO, name])?;
-    Ok((name.to_owned(), L::from_arg_matches(&matches)?))
-}
-
-fn print_snippets<L: Lessons>(lessons: &[(String, L)]) -> Result<u8> {
-    let text: String = lessons.iter().map(|(_, lesson)| lesson.snippet()).collect();
-    match io::stdout().write_all(text.as_bytes()) {
+/// Prints what is not part of a run. A reader that has gone is no error.
+fn print(text: &str) -> Result<u8> {
+    let mut stdout = io::stdout();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("write to stdout")
         }
@@ -221,14 +146,91 @@ fn print_snippets<L: Lessons>(lessons: &[(String, L)]) -> Result<u8> {
     }
 }
 
+fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
+    let options = Options::from_arg_matches(matches)?;
+    let names = lesson_names(command);
+    let chosen = matches.subcommand_name();
+    let lessons: Vec<(&str, L)> = match chosen {
+        Some(ALL) => {
+            let all = names.iter().map(|name| with_defaults(command, name));
+            all.collect::<Result<_>>()?
+        }
+        Some(name) => vec![(name, L::from_arg_matches(matches)?)],
+        None => vec![with_defaults(command, &names[0])?],
+    };
+    if chosen == Some(ALL) && (options.svg.is_some() || options.trace.is_some()) {
+        complain(format_args!(
+            "{}: --svg and --trace take one lesson, not all",
+            L::DEMO
+        ));
+        return Ok(BAD_USAGE);
+    }
+    if options.snippet {
+        let mut snippets: Vec<&str> = lessons.iter().map(|(_, l)| l.snippet()).collect();
+        snippets.dedup();
+        return print(&snippets.concat());
+    }
+    for path in options.svg.iter().chain(&options.trace) {
+        ensure_writable(path)?;
+    }
+
+    let settings = Settings {
+        first: who::pid(),
+        quiet: options.json,
+        colour: wants_colour(),
+        show_threads: L::SHOW_THREADS,
+    };
+    let run = Run::new(L::ROLE, settings)?;
+    let run = RUN.get_or_init(|| run);
+    catch_interrupts().context("catch Ctrl-C")?;
+    let status = run_lessons(run, command, &lessons, &options);
+    if !options.json && matches!(status, Ok(status) if status != INTERRUPTED) {
+        let shown = chosen.filter(|name| *name != ALL).unwrap_or(&names[0]);
+        run.print(&format!(
+            "\nWhat runs at the same time may come in another order in your run.\n\
+             Lessons: {}, {ALL}. What you can change:\n  \
+             cargo run -p {} -- {shown} --help\n",
+            names.join(", "),
+            L::DEMO
+        ));
+    }
+    run.remove_log();
+    status
+}
+
+fn with_defaults<'a, L: Lessons>(command: &Command, name: &'a str) -> Result<(&'a str, L)> {
+    let matches = command.clone().try_get_matches_from([L::DEMO, name])?;
+    Ok((name, L::from_arg_matches(&matches)?))
+}
+
+/// Runs one lesson after the other and returns the worst exit status.
+fn run_lessons<L: Lessons>(
+    run: &Run,
+    command: &Command,
+    lessons: &[(&str, L)],
+    options: &Options,
+) -> Result<u8> {
+    let mut status = 0;
+    for (name, lesson) in lessons {
+        let claim = command.find_subcommand(name).and_then(Command::get_about);
+        let claim = claim.map(ToString::to_string).unwrap_or_default();
+        status = status.max(run_lesson(run, name, &claim, lesson, options)?);
+        if status == INTERRUPTED {
+            break;
+        }
+    }
+    Ok(status)
+}
+
 /// Runs one lesson and returns its exit status.
 fn run_lesson<L: Lessons>(
     run: &Run,
     name: &str,
+    claim: &str,
     lesson: &L,
-    title: &str,
     options: &Options,
 ) -> Result<u8> {
+    let title = format!("{} {name}: {claim}", L::DEMO);
     if !options.json {
         run.print(&format!("{title}\n"));
     }
@@ -236,13 +238,13 @@ fn run_lesson<L: Lessons>(
     let outcome = catch_unwind(AssertUnwindSafe(|| lesson.run()))
         // The panic hook has printed the message and the place.
         .unwrap_or_else(|_| Err(anyhow::anyhow!("the lesson panicked")));
-    report::end();
-    if let Some(signal) = who::interrupted_by() {
-        who::stop(128 + signal);
+    report::close_lane();
+    if let Some(status) = asked_to_end() {
+        stop(status);
     }
     let error = match outcome {
         Err(error) if error.is::<Interrupted>() => {
-            eprintln!("{} {name}: {error}", L::DEMO);
+            complain(format_args!("{} {name}: {error}", L::DEMO));
             return Ok(INTERRUPTED);
         }
         outcome => outcome.err().map(|error| format!("{error:#}")),
@@ -252,97 +254,27 @@ fn run_lesson<L: Lessons>(
     let summary = Summary::new(L::DEMO, name, &events, error);
     let timeline = Timeline::new(&events);
     if options.json {
-        run.print(&timeline::json_lines(&events));
-        run.print(&format!(
-            "{}\n",
-            serde_json::to_string(&SummaryLine { summary: &summary })?
-        ));
+        let last = serde_json::to_string(&SummaryLine { summary: &summary })?;
+        run.print(&format!("{}{last}\n", timeline::json_lines(&events)));
     } else {
-        run.print(&summary.text(&timeline));
+        let terminal = terminal_size::terminal_size_of(io::stdout());
+        let width = terminal.map_or(80, |(width, _)| width.0.into());
+        let mut text = format!("\n{}", text::draw(&timeline, width, wants_colour()));
+        for check in &summary.checks {
+            text += &format!("  {} {}\n", if check.ok { '✔' } else { '✘' }, check.text);
+        }
+        run.print(&text);
     }
     if let Some(path) = &options.svg {
-        write_file(path, &svg::draw(&timeline, title, &who::machine()))?;
+        write_file(path, &svg::draw(&timeline, &title, &who::machine()))?;
     }
     if let Some(path) = &options.trace {
         write_file(path, &timeline::trace(&events))?;
     }
     if let Some(error) = &summary.error {
-        eprintln!("{} {name}: {error}", L::DEMO);
+        complain(format_args!("{} {name}: {error}", L::DEMO));
     }
     Ok(if summary.ok { 0 } else { FAILED })
-}
-
-/// The last line of `--json`.
-#[derive(Serialize)]
-struct SummaryLine<'a> {
-    summary: &'a Summary,
-}
-
-/// What the evidence of a run amounts to, as `--json` gives it.
-#[derive(Serialize)]
-struct Summary {
-    demo: &'static str,
-    lesson: String,
-    ok: bool,
-    checks: Vec<Check>,
-    facts: Map<String, Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Check {
-    text: String,
-    ok: bool,
-}
-
-impl Summary {
-    fn new(demo: &'static str, lesson: &str, events: &[Event], error: Option<String>) -> Self {
-        let of = |category| events.iter().filter(move |event| event.cat == category);
-        let checks = of("check").map(|event| Check {
-            text: event.name.clone(),
-            ok: event.args.get("ok") == Some(&Value::Bool(true)),
-        });
-        let checks: Vec<Check> = checks.collect();
-        let facts = of("fact").filter_map(|event| {
-            let value = event.args.get("value").filter(|value| value.is_number())?;
-            Some((event.name.clone(), value.clone()))
-        });
-        let error = error
-            .or_else(|| of("error").next().map(|event| event.name.clone()))
-            .or_else(|| {
-                checks
-                    .is_empty()
-                    .then(|| "the lesson checked nothing".to_owned())
-            });
-        Self {
-            demo,
-            lesson: lesson.to_owned(),
-            ok: error.is_none() && checks.iter().all(|check| check.ok),
-            checks,
-            facts: facts.collect(),
-            error,
-        }
-    }
-
-    fn text(&self, timeline: &Timeline) -> String {
-        let terminal = terminal_size::terminal_size_of(io::stdout());
-        let width = terminal.map_or(80, |(width, _)| width.0.into());
-        let mut lines = format!("\n{}", text::draw(timeline, width, wants_colour()));
-        for Check { text, ok } in &self.checks {
-            lines += &format!("  {} {text}\n", if *ok { '✔' } else { '✘' });
-        }
-        lines
-    }
-}
-
-fn see_also(demo: &str, names: &[String], chosen: Option<&str>) -> String {
-    let shown = chosen.filter(|name| *name != ALL).unwrap_or(&names[0]);
-    format!(
-        "\nThe lines of different processes and threads may come in another order.\n\
-         Lessons: {}, {ALL}. What you can change:\n  cargo run -p {demo} -- {shown} --help",
-        names.join(", ")
-    )
 }
 
 /// Colour on a terminal only, and not where `NO_COLOR` is set (no-color.org).
@@ -353,24 +285,27 @@ fn wants_colour() -> bool {
 }
 
 /// Finds out before the run whether `path` can be written after it, and leaves
-/// everything as it was.
+/// everything as it was. What is no file, a pipe say, is not touched.
 fn ensure_writable(path: &Path) -> Result<()> {
     let context = || format!("write {}", path.display());
-    match File::options().write(true).create_new(true).open(path) {
-        Ok(_) => std::fs::remove_file(path).with_context(context),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = File::options()
-                .write(true)
+    match path.metadata() {
+        Ok(kind) if kind.is_file() || kind.is_dir() => {
+            File::options()
+                .append(true)
                 .open(path)
                 .with_context(context)?;
-            let kind = file.metadata().with_context(context)?;
-            ensure!(!kind.is_dir(), "write {}: is a folder", path.display());
-            Ok(())
         }
-        Err(error) => Err(error).with_context(context),
+        Ok(_) => {}
+        Err(_) => {
+            File::create_new(path).with_context(context)?;
+            std::fs::remove_file(path).with_context(context)?;
+        }
     }
+    Ok(())
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
+    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    complain(format_args!("wrote {}", path.display()));
+    Ok(())
 }

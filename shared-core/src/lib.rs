@@ -11,6 +11,7 @@
 //! - [`cli`]: the options that all demos share, and the flow of a run.
 
 pub mod cli;
+mod platform;
 pub mod report;
 pub mod timeline;
 pub mod timing;
@@ -18,3 +19,12 @@ pub mod who;
 
 pub use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 pub use cli::{Lessons, main};
+
+/// What an error says, without the number that the standard library appends:
+/// `Resource temporarily unavailable`.
+#[must_use]
+pub fn cause(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let number = text.find(" (os error");
+    text[..number.unwrap_or(text.len())].to_owned()
+}

@@ -1,4 +1,4 @@
-//! The reading side: the events of a run as lanes, one a process or thread,
+//! The reading side: the events of a run as lanes, one per process or thread,
 //! drawn in the terminal ([`text`]) and as a picture ([`svg`]), or given on
 //! as data ([`json_lines`], [`trace`]).
 
@@ -6,6 +6,7 @@ pub mod svg;
 pub mod text;
 
 use crate::report::{Event, Phase};
+use serde_json::Value;
 use std::collections::HashMap;
 
 /// The lanes of a run, in the order in which they began.
@@ -29,12 +30,16 @@ pub struct Lane {
     /// `parent 4242`, or `LoopThread 4242/4243` where there are several
     /// threads.
     pub label: String,
-    /// From its first word to its end.
+    /// From its start, as its parent saw it, or its first word, to its end.
     pub life: Span,
     /// What it did in between, in the order of beginning.
     pub spans: Vec<Span>,
     /// What it said, and when.
     pub reports: Vec<(f64, String)>,
+    /// When its parent reaped it: from its end to here it was a zombie.
+    pub reaped: Option<f64>,
+    /// When it was started and reaped, and by which thread.
+    pub marks: Vec<(f64, u64)>,
 }
 
 /// A stretch of time with a name.
@@ -59,41 +64,51 @@ impl Timeline {
     /// Reads `events`, which are in order of time.
     #[must_use]
     pub fn new(events: &[Event]) -> Self {
-        let last = |event: &Event| !matches!(event.cat.as_str(), "check" | "life");
-        let last = events.iter().rposition(last).unwrap_or(0);
-        let lives = events
-            .iter()
-            .skip(last + 1)
-            .take_while(|event| event.cat == "life");
-        let length = lives
-            .last()
-            .or(events.get(last))
-            .map_or(0.0, |event| event.ts);
-
+        let length = last_moment(events);
         let mut order = Vec::new();
         let mut by_thread: HashMap<(u32, u64), Vec<&Event>> = HashMap::new();
         for event in events {
             let key = (event.pid, event.tid);
-            by_thread.entry(key).or_insert_with(|| {
+            let lane = by_thread.entry(key).or_insert_with(|| {
                 order.push(key);
                 Vec::new()
             });
-            by_thread.entry(key).and_modify(|lane| lane.push(event));
+            lane.push(event);
         }
         let mut lanes: Vec<Lane> = order.iter().map(|key| Lane::new(&by_thread[key])).collect();
+        if let Some(first) = lanes.first_mut() {
+            first.life.begin = 0.0; // the first process was there before the run
+        }
         for index in 0..lanes.len() {
-            lanes[index].life.end = lanes[index].life.end.min(length);
             let pid = lanes[index].pid;
             let several = lanes.iter().filter(|lane| lane.pid == pid).count() > 1;
-            let Lane { tid, life, .. } = &lanes[index];
-            lanes[index].label = if several {
-                format!("{} {pid}/{tid}", life.name)
-            } else {
-                format!("{} {pid}", life.name)
-            };
+            let Lane {
+                tid, life, label, ..
+            } = &mut lanes[index];
+            life.end = life.end.min(length);
+            *label = format!("{} {pid}", life.name);
+            if several {
+                *label += &format!("/{tid}");
+            }
         }
         Self { lanes, length }
     }
+}
+
+/// When the last thing happened. What the first process did afterwards was to
+/// judge: that is not part of the picture.
+fn last_moment(events: &[Event]) -> f64 {
+    let judging = |event: &Event| matches!(event.cat.as_str(), "check" | "fact" | "life");
+    let last = events
+        .iter()
+        .rposition(|event| !judging(event))
+        .unwrap_or(0);
+    let ends_of_lives = events
+        .iter()
+        .skip(last + 1)
+        .take_while(|event| event.cat == "life");
+    let moment = ends_of_lives.last().or(events.get(last));
+    moment.map_or(0.0, |event| event.ts)
 }
 
 impl Lane {
@@ -106,12 +121,21 @@ impl Lane {
             life: Span::begin(first, 0),
             spans: Vec::new(),
             reports: Vec::new(),
+            reaped: None,
+            marks: Vec::new(),
         };
         let mut open = Vec::new();
         for event in events {
             match (event.ph, event.cat.as_str()) {
-                (Phase::Begin, "life") => lane.life = Span::begin(event, 0),
+                (Phase::Begin, "life") => {
+                    lane.life.name.clone_from(&event.name);
+                    lane.life.cpu = cpu(event);
+                }
                 (Phase::End, "life") => lane.life.close(event),
+                (Phase::Metadata, _) => {
+                    let name = event.args.get("name").and_then(Value::as_str);
+                    name.unwrap_or_default().clone_into(&mut lane.life.name);
+                }
                 (Phase::Begin, _) => {
                     lane.spans.push(Span::begin(event, open.len()));
                     open.push(lane.spans.len() - 1);
@@ -123,6 +147,13 @@ impl Lane {
                 }
                 (Phase::Instant, "report") => {
                     lane.reports.push((event.ts, event.name.clone()));
+                }
+                (Phase::Instant, "started" | "reaped") => {
+                    let by = event.args.get("by").and_then(Value::as_u64);
+                    lane.marks.push((event.ts, by.unwrap_or_default()));
+                    if event.cat == "reaped" {
+                        lane.reaped = Some(event.ts);
+                    }
                 }
                 _ => {}
             }
@@ -136,6 +167,10 @@ impl Lane {
     }
 }
 
+fn cpu(event: &Event) -> Option<u64> {
+    event.args.get("cpu").and_then(Value::as_u64)
+}
+
 impl Span {
     fn begin(event: &Event, depth: usize) -> Self {
         Self {
@@ -144,7 +179,7 @@ impl Span {
             end: event.ts,
             cut_off: true,
             depth,
-            cpu: event.args.get("cpu").and_then(serde_json::Value::as_u64),
+            cpu: cpu(event),
         }
     }
 
@@ -154,7 +189,7 @@ impl Span {
     }
 }
 
-/// The events as they are, one JSON object a line.
+/// The events as they are, one JSON object per line.
 #[must_use]
 pub fn json_lines(events: &[Event]) -> String {
     events.iter().map(|event| event.to_json() + "\n").collect()

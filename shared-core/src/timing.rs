@@ -2,6 +2,7 @@
 //! machine. For a single stretch of time `std::time::Instant` is the
 //! stopwatch.
 
+use anyhow::Result;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -19,13 +20,15 @@ pub struct Measurement {
 }
 
 /// Calls `work` `runs` times (at least once) and times each call.
-pub fn measure(runs: usize, mut work: impl FnMut()) -> Measurement {
+///
+/// # Errors
+/// The first one of `work`.
+pub fn measure(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Measurement> {
     let times = (0..runs.max(1)).map(|_| {
         let start = Instant::now();
-        work();
-        start.elapsed()
+        work().map(|()| start.elapsed())
     });
-    Measurement::of(times.collect())
+    Ok(Measurement::of(times.collect::<Result<_>>()?))
 }
 
 impl Measurement {
@@ -41,11 +44,12 @@ impl Measurement {
     }
 }
 
+/// The median and, in brackets, the quartiles.
 impl fmt::Display for Measurement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "median {:.1?} (quartiles {:.1?}, {:.1?})",
+            "median {:.1?} ({:.1?} to {:.1?})",
             self.median, self.lower_quartile, self.upper_quartile
         )
     }
@@ -62,13 +66,17 @@ mod tests {
         assert_eq!(found.median, Duration::from_micros(3));
         assert_eq!(found.lower_quartile, Duration::from_micros(2));
         assert_eq!(found.upper_quartile, Duration::from_micros(4));
-        assert_eq!(found.to_string(), "median 3.0µs (quartiles 2.0µs, 4.0µs)");
+        assert_eq!(found.to_string(), "median 3.0µs (2.0µs to 4.0µs)");
     }
 
     #[test]
     fn measures_at_least_once() {
         let mut calls = 0;
-        assert_eq!(measure(0, || calls += 1).runs, 1);
+        let work = || {
+            calls += 1;
+            Ok(())
+        };
+        assert_eq!(measure(0, work).expect("no error").runs, 1);
         assert_eq!(calls, 1);
     }
 }

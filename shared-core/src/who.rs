@@ -1,17 +1,12 @@
 //! Who is speaking: the process, the thread, the processor.
 //!
-//! Everything that differs between systems is behind this module.
-
 use std::sync::{Mutex, PoisonError};
 
-#[cfg_attr(unix, path = "who/unix.rs")]
-#[cfg_attr(not(unix), path = "who/portable.rs")]
-mod platform;
-
-pub use platform::{ChildGuard, cpu, ppid, redirect_stdout_to_stderr, starting, threads, tid};
-pub(crate) use platform::{EventLog, Output, catch_interrupts, interrupted_by, now, stop};
+pub use crate::platform::{
+    ChildGuard, Starting, cpu, exists, ppid, redirect_stdout_to_stderr, starting, threads, tid,
+};
 #[cfg(unix)]
-pub use platform::{ensure_single_thread, exit_now};
+pub use crate::platform::{ensure_single_thread, exit_now};
 
 /// What this process is called in the run: `parent`, `child`, `worker 1`, …
 static ROLE: Mutex<String> = Mutex::new(String::new());
@@ -68,7 +63,7 @@ pub fn machine() -> String {
 /// A number for the calling thread where the system's own cannot be had: the
 /// PID for the main thread, 1, 2, 3 … for others in the order of asking.
 #[cfg(not(target_os = "linux"))]
-fn own_thread_number() -> u64 {
+pub(crate) fn own_thread_number() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     thread_local! {

@@ -3,15 +3,20 @@
 //!
 //! - [`program`] builds the workspace first, so that an edit to a demo is
 //!   always seen;
-//! - [`Run`] starts a program under the `guard` binary of this package, which
+//! - [`Run`] starts a program under the example `guard` of this package, which
 //!   is the subreaper of all that the run starts (prctl(2)), and fails if a
 //!   process, a zombie or a temporary file is left;
 //! - [`tool`] finds what a test needs from the system.
+//!
+//! Only for Linux, as the tests are.
+
+#![cfg(target_os = "linux")]
 
 use serde_json::Value;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -88,11 +93,8 @@ pub fn tool(name: &str) -> bool {
 #[must_use]
 pub fn root() -> bool {
     // The owner of a process's folder is the one it runs as (proc(5)).
-    #[cfg(unix)]
-    let root = std::fs::metadata("/proc/self")
-        .is_ok_and(|folder| std::os::unix::fs::MetadataExt::uid(&folder) == 0);
-    #[cfg(not(unix))]
-    let root = false;
+    let owner = std::fs::metadata("/proc/self").map(|folder| folder.uid());
+    let root = owner.is_ok_and(|owner| owner == 0);
     root || skip("not root")
 }
 
@@ -110,7 +112,7 @@ fn skip(why: &str) -> bool {
 pub struct Run {
     words: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    survives: bool,
+    to_be_killed: bool,
 }
 
 impl Run {
@@ -138,7 +140,7 @@ impl Run {
         Self {
             words: vec![command.as_ref().to_owned()],
             environment: Vec::new(),
-            survives: false,
+            to_be_killed: false,
         }
     }
 
@@ -161,7 +163,7 @@ impl Run {
     /// outlive it for a moment, but must then end by itself.
     #[must_use]
     pub fn to_be_killed(mut self) -> Self {
-        self.survives = true;
+        self.to_be_killed = true;
         self
     }
 
@@ -183,10 +185,10 @@ impl Run {
         let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("temporary folder: {e}"));
         let temporary = folder.path().join("tmp");
         std::fs::create_dir(&temporary).unwrap_or_else(|e| panic!("temporary folder: {e}"));
-        let mut guard = Command::new(program("guard"));
+        let mut guard = Command::new(program("examples/guard"));
         guard
             .arg(folder.path().join("report"))
-            .arg(if self.survives { "wait" } else { "now" })
+            .arg(if self.to_be_killed { "wait" } else { "now" })
             .args(&self.words)
             .env("TMPDIR", &temporary)
             // A run of ours is not a part of somebody else's.

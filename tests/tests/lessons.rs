@@ -1,5 +1,6 @@
 //! Each headline lesson, and what every lesson has in common.
 
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,
     reason = "a test fails by a panic, also in its helpers"
@@ -251,14 +252,6 @@ fn the_balance_is_wrong_by_construction_and_exact_with_a_lock() {
     for args in [
         &["balance"][..],
         &["balance", "--threads", "7", "--iterations", "3000"],
-        &[
-            "balance",
-            "--threads",
-            "2",
-            "--iterations",
-            "2000",
-            "--yield",
-        ],
     ] {
         let summary = json("lock-demo", args).expect_status(0).summary();
         assert_eq!(number(&summary, "forced_balance"), 5);
@@ -270,7 +263,7 @@ fn the_balance_is_wrong_by_construction_and_exact_with_a_lock() {
 
 #[test]
 fn a_child_that_dies_early_cannot_pass() {
-    let run = json("storm", &["die"]).expect_status(1);
+    let run = json("examples/storm", &["die"]).expect_status(1);
     let checks = &run.summary()["checks"];
     assert_eq!(checks[0]["text"], "the fact survived arrived");
     assert_eq!(
@@ -278,7 +271,10 @@ fn a_child_that_dies_early_cannot_pass() {
         (&Value::Bool(false), &Value::Bool(false))
     );
 
-    let run = Run::program("storm").args(["die"]).run().expect_status(1);
+    let run = Run::program("examples/storm")
+        .args(["die"])
+        .run()
+        .expect_status(1);
     let lane = run.stdout.lines().find(|line| line.starts_with("  child "));
     assert!(
         lane.is_some_and(|lane| lane.contains('╳')),
@@ -289,17 +285,19 @@ fn a_child_that_dies_early_cannot_pass() {
 
 #[test]
 fn a_panic_is_a_failure_and_no_child_is_left() {
-    let run = json("storm", &["panic"]).expect_status(1);
+    let run = json("examples/storm", &["panic"]).expect_status(1);
     assert_eq!(run.summary()["error"], "the lesson panicked");
     assert!(run.stderr.contains("the parent panics"));
-    let run = json("storm", &["child-panics"]).expect_status(0);
+    let run = json("examples/storm", &["child-panics"]).expect_status(0);
     assert!(run.stderr.contains("the child panics"));
 }
 
 #[test]
 fn a_lesson_that_checks_nothing_fails() {
     assert_eq!(
-        json("storm", &["no-check"]).expect_status(1).summary()["ok"],
+        json("examples/storm", &["no-check"])
+            .expect_status(1)
+            .summary()["ok"],
         false
     );
 }

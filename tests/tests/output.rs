@@ -1,5 +1,6 @@
 //! Where the output goes: pipes, files, terminals, pictures.
 
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,
     reason = "a test fails by a panic, also in its helpers"
@@ -38,18 +39,21 @@ fn assert_nothing_torn_or_lost(output: &str) {
 
 #[test]
 fn no_line_is_torn_or_lost_in_a_pipe() {
-    let run = Run::program("storm").args(["speak"]).run().expect_status(0);
+    let run = Run::program("examples/storm")
+        .args(["speak"])
+        .run()
+        .expect_status(0);
     assert_nothing_torn_or_lost(&run.stdout);
 }
 
 #[test]
 fn no_line_is_torn_or_lost_in_a_file() {
-    let run = Run::shell("{storm} speak > lines && cat lines && rm lines")
+    let run = Run::shell("{examples/storm} speak > lines && cat lines && rm lines")
         .run()
         .expect_status(0);
     assert_nothing_torn_or_lost(&run.stdout);
     // Appended to a file that has something in it already.
-    let script = "echo before > lines && {storm} speak >> lines && cat lines && rm lines";
+    let script = "echo before > lines && {examples/storm} speak >> lines && cat lines && rm lines";
     let run = Run::shell(script).run().expect_status(0);
     assert!(run.stdout.starts_with("before\n"));
     assert_nothing_torn_or_lost(&run.stdout);

@@ -1,6 +1,7 @@
 //! The transcripts in the READMEs: each command is run as it stands there, and
 //! prints what stands there, numbers and pictures apart.
 
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,
     reason = "a test fails by a panic, also in its helpers"

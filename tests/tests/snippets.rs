@@ -1,6 +1,7 @@
 //! The programs to copy: each runs, needs nothing but what its first lines
 //! say, and prints what the notes' Python program prints.
 
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,
     reason = "a test fails by a panic, also in its helpers"
@@ -97,7 +98,7 @@ fn a_snippet_builds_in_a_fresh_project_with_what_its_first_lines_name() {
     let folder = tempfile::tempdir().expect("a folder");
     // One target folder for all, kept beside ours: what they need in common is
     // built once.
-    let target = program("guard")
+    let target = program("examples/guard")
         .parent()
         .expect("a folder")
         .join("snippets");

@@ -1,15 +1,14 @@
 //! The timeline as a picture.
 
-use super::{Lane, Span, Timeline, ticks};
+use super::{Span, Timeline, ticks};
 use std::fmt::Write;
 
 const WIDTH: f64 = 1280.0;
 const RIGHT: f64 = 40.0;
 const MARGIN: f64 = 24.0;
-/// About the width of a letter.
-const LETTER: f64 = 10.5;
 const TOP: f64 = 96.0;
-const ROW: f64 = 40.0;
+/// The frame of a bar whose end nobody has seen.
+const CUT_OFF: &str = r##" stroke="#cc0000" stroke-width="2" stroke-dasharray="5 3""##;
 /// Dark enough for white letters on them, apart in hue and in lightness
 /// (after Okabe and Ito's palette for readers who confuse colours).
 const COLOURS: [&str; 6] = [
@@ -17,19 +16,22 @@ const COLOURS: [&str; 6] = [
 ];
 
 /// Draws `timeline` as a self-contained SVG under `title`, with `subtitle`
-/// below it: lane names, time axis, spans with labels, and tooltips.
+/// below it: lane names, time axis, spans with labels, tooltips, a legend.
 #[must_use]
 pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
-    let longest = timeline
-        .lanes
-        .iter()
-        .map(|lane| lane.label.chars().count())
-        .max();
-    let left = (longest.unwrap_or(0) as f64 * LETTER + 2.0 * MARGIN).min(WIDTH / 3.0);
-    let x =
-        |time: f64| left + (WIDTH - left - RIGHT) * time / timeline.length.max(f64::MIN_POSITIVE);
-    let bottom = TOP + ROW * timeline.lanes.len() as f64;
-    let height = bottom + 50.0;
+    let labels = timeline.lanes.iter().map(|lane| width_of(&lane.label));
+    let left = labels.fold(0.0, f64::max).min(WIDTH / 4.0) + 2.0 * MARGIN;
+    let row = if timeline.lanes.len() > 20 {
+        24.0
+    } else {
+        40.0
+    };
+    let bottom = TOP + row * timeline.lanes.len() as f64;
+    let picture = Picture {
+        timeline,
+        left,
+        row,
+    };
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, sans-serif" font-size="18">
 <rect width="100%" height="100%" fill="#ffffff"/>
@@ -37,83 +39,133 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
 <text x="{MARGIN}" y="66" fill="#444444">{}</text>
 "##,
         escape(title),
-        escape(subtitle)
+        escape(subtitle),
+        height = bottom + 86.0,
     );
     for (time, text) in ticks(timeline.length, 8) {
-        let x = x(time);
-        let _ = writeln!(
-            svg,
+        let x = picture.x(time);
+        svg += &format!(
             r##"<line x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{bottom}" stroke="#cccccc"/>
-<text x="{x:.1}" y="{:.1}" text-anchor="middle">{text}</text>"##,
+<text x="{x:.1}" y="{:.1}" text-anchor="middle">{text}</text>
+"##,
             bottom + 26.0
         );
     }
-    for (index, lane) in timeline.lanes.iter().enumerate() {
-        let top = TOP + ROW * index as f64;
-        draw_lane(&mut svg, lane, top, COLOURS[index % COLOURS.len()], &x);
+    for index in 0..timeline.lanes.len() {
+        svg += &picture.arrows(index);
     }
-    svg.push_str("</svg>\n");
+    for index in 0..timeline.lanes.len() {
+        svg += &picture.lane(index);
+    }
+    svg += &format!(
+        r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">thin: alive   ▪   thick: named activity   ▪   circle: report (text on hover)   ▪   dotted: zombie   ▪   upright line: started, reaped</text>
+</svg>
+"##,
+        bottom + 66.0
+    );
     svg
 }
 
-fn draw_lane(svg: &mut String, lane: &Lane, top: f64, colour: &str, x: &dyn Fn(f64) -> f64) {
-    let middle = top + ROW / 2.0;
-    let _ = writeln!(
-        svg,
-        r#"<text x="{MARGIN}" y="{:.1}" fill="{colour}" textLength="{:.0}" lengthAdjust="spacingAndGlyphs">{}</text>"#,
-        middle + 6.0,
-        (lane.label.chars().count() as f64 * LETTER).min(WIDTH / 3.0 - 2.0 * MARGIN),
-        escape(&lane.label)
-    );
-    let bar = |svg: &mut String, span: &Span, height: f64, opacity: f64| {
-        let (left, right) = (x(span.begin), x(span.end));
-        let width = (right - left).max(2.0);
-        let dashes = if span.cut_off {
-            r##" stroke="#cc0000" stroke-width="2" stroke-dasharray="5 3""##
-        } else {
-            ""
-        };
-        let _ = write!(
-            svg,
-            r#"<g><title>{}</title><rect x="{left:.1}" y="{:.1}" width="{width:.1}" height="{height}" rx="3" fill="{colour}" fill-opacity="{opacity}"{dashes}/>"#,
-            escape(&tooltip(span)),
-            middle - height / 2.0,
+struct Picture<'a> {
+    timeline: &'a Timeline,
+    /// Where time 0 is.
+    left: f64,
+    /// The height of a lane.
+    row: f64,
+}
+
+impl Picture<'_> {
+    fn x(&self, time: f64) -> f64 {
+        let length = self.timeline.length.max(f64::MIN_POSITIVE);
+        self.left + (WIDTH - self.left - RIGHT) * time / length
+    }
+
+    fn middle(&self, index: usize) -> f64 {
+        TOP + self.row * (index as f64 + 0.5)
+    }
+
+    /// From who started this lane, and to who reaped it.
+    fn arrows(&self, index: usize) -> String {
+        let lanes = &self.timeline.lanes;
+        let marks = lanes[index].marks.iter().filter_map(|(time, by)| {
+            let other = lanes.iter().position(|lane| lane.tid == *by)?;
+            let (x, from, to) = (self.x(*time), self.middle(other), self.middle(index));
+            Some(format!(
+                r##"<line x1="{x:.1}" y1="{from:.1}" x2="{x:.1}" y2="{to:.1}" stroke="#777777" stroke-width="1.5"/>
+"##
+            ))
+        });
+        marks.collect()
+    }
+
+    fn lane(&self, index: usize) -> String {
+        let (lane, middle) = (&self.timeline.lanes[index], self.middle(index));
+        let colour = COLOURS[index % COLOURS.len()];
+        let baseline = middle + 6.0;
+        let mut svg = format!(
+            r#"<text x="{MARGIN}" y="{baseline:.1}" fill="{colour}" textLength="{:.0}" lengthAdjust="spacingAndGlyphs">{}</text>
+"#,
+            width_of(&lane.label).min(WIDTH / 4.0),
+            escape(&lane.label)
         );
-        width
-    };
-    bar(svg, &lane.life, 10.0, 0.35);
-    svg.push_str("</g>\n");
-    for span in &lane.spans {
-        let height = (ROW - 10.0 - 6.0 * span.depth as f64).max(8.0);
-        let width = bar(svg, span, height, 1.0);
-        if span.name.chars().count() as f64 * 11.5 + 12.0 <= width {
-            let _ = write!(
-                svg,
-                r##"<text x="{:.1}" y="{:.1}" fill="#ffffff">{}</text>"##,
-                x(span.begin) + 8.0,
-                middle + 6.0,
-                escape(&span.name)
+        svg += &self.bar(&lane.life, middle, self.row / 4.0, colour, 0.35);
+        if let Some(reaped) = lane.reaped.filter(|_| !lane.life.cut_off) {
+            svg += &format!(
+                r#"<line x1="{:.1}" y1="{middle}" x2="{:.1}" y2="{middle}" stroke="{colour}" stroke-width="3" stroke-dasharray="2 5"><title>ended, not yet reaped: a zombie</title></line>
+"#,
+                self.x(lane.life.end),
+                self.x(reaped)
             );
         }
-        svg.push_str("</g>\n");
+        for span in &lane.spans {
+            let height = (self.row * 0.75 - 6.0 * span.depth as f64).max(8.0);
+            svg += &self.bar(span, middle, height, colour, 1.0);
+            if width_of(&span.name) + 16.0 <= self.x(span.end) - self.x(span.begin) {
+                svg += &format!(
+                    r##"<text x="{:.1}" y="{baseline:.1}" fill="#ffffff" pointer-events="none">{}</text>
+"##,
+                    self.x(span.begin) + 8.0,
+                    escape(&span.name)
+                );
+            }
+        }
+        for (time, text) in &lane.reports {
+            svg += &format!(
+                r##"<circle cx="{:.1}" cy="{middle}" r="{:.1}" fill="#ffffff" stroke="#111111" stroke-width="1.5"><title>{:.3} ms: {}</title></circle>
+"##,
+                self.x(*time),
+                self.row / 8.0,
+                time / 1e3,
+                escape(text)
+            );
+        }
+        if lane.life.cut_off {
+            svg += &format!(
+                r##"<text x="{:.1}" y="{:.1}" text-anchor="middle" font-size="26" font-weight="bold" fill="#cc0000">×<title>killed</title></text>
+"##,
+                self.x(lane.life.end),
+                middle + 9.0
+            );
+        }
+        svg
     }
-    for (time, text) in &lane.reports {
-        let _ = writeln!(
-            svg,
-            r##"<circle cx="{:.1}" cy="{middle}" r="5" fill="#ffffff" stroke="#111111" stroke-width="1.5"><title>{:.3} ms: {}</title></circle>"##,
-            x(*time),
-            time / 1e3,
-            escape(text)
-        );
+
+    fn bar(&self, span: &Span, middle: f64, height: f64, colour: &str, opacity: f64) -> String {
+        let left = self.x(span.begin);
+        format!(
+            r#"<rect x="{left:.1}" y="{:.1}" width="{:.1}" height="{height}" rx="3" fill="{colour}" fill-opacity="{opacity}"{}><title>{}</title></rect>
+"#,
+            middle - height / 2.0,
+            (self.x(span.end) - left).max(2.0),
+            if span.cut_off { CUT_OFF } else { "" },
+            escape(&tooltip(span))
+        )
     }
-    if lane.life.cut_off {
-        let _ = writeln!(
-            svg,
-            r##"<text x="{:.1}" y="{:.1}" text-anchor="middle" font-size="26" font-weight="bold" fill="#cc0000">×</text>"##,
-            x(lane.life.end),
-            middle + 9.0
-        );
-    }
+}
+
+/// About the width of a text.
+fn width_of(text: &str) -> f64 {
+    text.chars().count() as f64 * 11.0
 }
 
 fn tooltip(span: &Span) -> String {

