@@ -13,28 +13,45 @@ use tests::{Run, tool};
 const PROCESSES: usize = 64;
 const LINES: usize = 1000;
 
+/// Each line is one that a child said, whole from the time to the end, and
+/// nobody's line is missing.
 fn assert_nothing_torn_or_lost(output: &str) {
-    let lines = output.lines().filter(|line| line.contains(" line "));
-    let said: Vec<&str> = lines
-        .filter_map(|line| line.split_once(" │ "))
-        .map(|s| s.1)
-        .collect();
-    let different: HashSet<&str> = said.iter().copied().collect();
-    assert_eq!(
-        (said.len(), different.len()),
-        (PROCESSES * LINES, PROCESSES * LINES)
-    );
-    for text in said {
-        let words: Vec<&str> = text.split(' ').collect();
-        let [_, process, _, line, _] = words[..] else {
-            panic!("torn: {text:?}")
+    let (lines, _) = output.split_once("\n\n").expect("an end of the lines");
+    let mut said = HashSet::new();
+    for line in lines.lines().skip_while(|line| !line.contains(" ms ")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [
+            time,
+            "ms",
+            "child",
+            pid,
+            "←",
+            parent,
+            "│",
+            "process",
+            process,
+            "line",
+            number,
+            "end",
+        ] = words[..]
+        else {
+            panic!("torn: {line:?}");
         };
-        let [process, line]: [usize; 2] = [process, line].map(|n| n.parse().expect("a number"));
+        let time_is_whole = time
+            .split_once('.')
+            .is_some_and(|(_, digits)| digits.len() == 3);
+        let numbers = [pid, parent, process, number].map(str::parse::<usize>);
+        let [Ok(_), Ok(_), Ok(process), Ok(number)] = numbers else {
+            panic!("torn: {line:?}")
+        };
         assert!(
-            process < PROCESSES && line < LINES && text.ends_with(" end"),
-            "torn: {text:?}"
+            time_is_whole && time.parse::<f64>().is_ok(),
+            "torn: {line:?}"
         );
+        assert!(process < PROCESSES && number < LINES, "torn: {line:?}");
+        assert!(said.insert((process, number)), "twice: {line:?}");
     }
+    assert_eq!(said.len(), PROCESSES * LINES);
 }
 
 #[test]
