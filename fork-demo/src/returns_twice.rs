@@ -8,7 +8,7 @@ use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{getpid, getppid};
 use shared_core::report::{in_child, reaped, seen, started};
-use shared_core::who::{ChildGuard, ensure_single_thread};
+use shared_core::who::{ensure_single_thread, starting};
 use shared_core::{Context, Error, Result, anyhow, cause, check, fact, report, span};
 
 #[derive(clap::Args)]
@@ -32,6 +32,7 @@ pub fn run(options: &Options) -> Result<()> {
         // report! keeps nothing in a buffer: there is nothing to flush, and
         // nothing that the child would print a second time.
 
+        let start = starting();
         // SAFETY: this program makes no thread (where the system tells how
         // many there are, that was just confirmed), so no lock and no piece of
         // the heap can be half-changed in the child's copy.
@@ -48,7 +49,7 @@ pub fn run(options: &Options) -> Result<()> {
             }),
             -1 => return Err(refused(Errno::last(), n - 1, total)),
             child => {
-                children.push(ChildGuard::new(child));
+                children.push(start.guard(child));
                 started(child.unsigned_abs(), "child");
                 report!("fork() returned {returned}, my child");
                 fact!("parent_{n}_fork_returned", returned);

@@ -1,41 +1,49 @@
 //! Ctrl-C terminates the pool that is running.
 
 use crate::pool::{Pool, Terminator};
-use shared_core::{Context, Error, Result};
+use shared_core::report::complain;
+use shared_core::{Context, Error, Result, who};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static RUNNING: Mutex<Option<Terminator>> = Mutex::new(None);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From here on Ctrl-C terminates `pool`.
+/// From here on Ctrl-C terminates `pool`, whose lesson says then what was done
+/// and what was not. A second Ctrl-C, or one that comes when no pool is
+/// running any more, ends the run at once.
 ///
 /// # Errors
 /// When the system refuses the handler or its thread.
 pub fn terminates(pool: &Pool) -> Result<()> {
     static INSTALLED: AtomicBool = AtomicBool::new(false);
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    *running = Some(pool.terminator());
-    if !INSTALLED.swap(true, SeqCst) {
-        let installed = ctrlc::set_handler(|| {
-            INTERRUPTED.store(true, SeqCst);
-            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(pool) = &*running {
-                pool.terminate();
-            }
-        });
-        // Its own text does not name the cause.
-        installed
-            .map_err(|error| match error {
-                ctrlc::Error::System(cause) => cause.into(),
-                other => Error::from(other),
-            })
-            .context("catch Ctrl-C")?;
+    *running() = Some(pool.terminator());
+    if INSTALLED.swap(true, SeqCst) {
+        return Ok(());
     }
-    Ok(())
+    let installed = ctrlc::set_handler(|| {
+        if let Some(pool) = running().take() {
+            INTERRUPTED.store(true, SeqCst);
+            pool.terminate();
+        } else {
+            complain(format_args!("interrupted"));
+            who::stop(130);
+        }
+    });
+    // Its own text does not name the cause.
+    let installed = installed.map_err(|error| match error {
+        ctrlc::Error::System(cause) => cause.into(),
+        other => Error::from(other),
+    });
+    installed.context("catch Ctrl-C")
 }
 
-/// Whether that has happened.
+/// The pool has ended: whether that was Ctrl-C.
 pub fn happened() -> bool {
+    running().take();
     INTERRUPTED.load(SeqCst)
+}
+
+fn running() -> MutexGuard<'static, Option<Terminator>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,6 @@
 //! feeds it with tasks from one queue.
 
 use crate::protocol::{Job, Message, Task};
-use crate::worker;
 use crossbeam::channel::{Receiver, Sender, bounded, never, select, unbounded};
 use serde_json::json;
 use shared_core::who::{ChildGuard, starting};
@@ -11,7 +10,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::panic::resume_unwind;
-use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -23,6 +22,9 @@ pub struct Pool {
     feeders: Vec<JoinHandle<()>>,
     terminator: Terminator,
 }
+
+/// Yields the command line that starts a worker, given what it is called.
+pub type StartWorker = fn(&str) -> Result<Command>;
 
 /// What became of a task.
 pub type Outcome = Result<(), Failure>;
@@ -38,19 +40,20 @@ pub enum Failure {
 }
 
 impl Pool {
-    /// Starts `workers` processes and waits until each of them is ready.
+    /// Starts `workers` processes, each with the command line that `command`
+    /// gives for its role, and waits until each of them is ready.
     ///
     /// # Errors
     /// When the system refuses a process or a thread; those that were made are
     /// ended and reaped.
-    pub fn start(workers: usize) -> Result<Self> {
+    pub fn start(workers: usize, command: StartWorker) -> Result<Self> {
         let mut started = Vec::new();
         for number in 1..=workers {
-            let worker = Worker::start(number);
+            let worker = Worker::start(number, command);
             started.push(worker.map_err(|e| refused(&e, number - 1, workers))?);
         }
         for worker in &mut started {
-            worker.wait_until_ready()?;
+            worker.wait_until_ready(&never())?;
         }
 
         let (jobs, queue) = bounded(workers);
@@ -67,8 +70,10 @@ impl Pool {
             let thread = thread::Builder::new().name(format!("feeder {}", worker.number));
             let feeder = Feeder {
                 worker,
+                command,
                 job: None,
                 begun: false,
+                deaths: 0,
                 queue: queue.clone(),
                 answer: answer.clone(),
                 stop: stop.clone(),
@@ -142,13 +147,20 @@ impl Terminator {
     }
 }
 
+/// How often a worker is replaced before it has done anything: one that dies
+/// at once would be replaced for ever.
+const MOST_DEATHS: u32 = 3;
+
 /// Feeds one worker, and puts a new one in its place when it dies.
 struct Feeder {
     worker: Worker,
+    command: StartWorker,
     /// What the worker was given and has not answered.
     job: Option<Job>,
     /// The worker has begun it.
     begun: bool,
+    /// How many workers died since the last answer.
+    deaths: u32,
     queue: Receiver<Job>,
     answer: Sender<(usize, Outcome)>,
     stop: Receiver<Infallible>,
@@ -188,11 +200,12 @@ impl Feeder {
                 },
             }
         }
-        self.worker.end();
+        self.worker.end(&self.stop);
     }
 
     fn answer(&mut self, outcome: Outcome) {
         self.begun = false;
+        self.deaths = 0;
         if let Some(job) = self.job.take() {
             // An error means that nobody wants to know any more.
             let _ = self.answer.send((job.id, outcome));
@@ -208,11 +221,18 @@ impl Feeder {
             .kill()
             .with_context(|| format!("wait for {pid}"))?;
         report!("{} {pid} died: {status}", self.worker.role());
-        if self.begun {
+        let deaths = self.deaths + 1;
+        if self.begun || deaths == MOST_DEATHS {
             self.answer(Err(Failure::WorkerDied { pid, status }));
         }
-        self.worker = Worker::start(self.worker.number)?;
-        self.worker.wait_until_ready()?;
+        self.deaths = deaths;
+        if deaths > MOST_DEATHS {
+            bail!("{deaths} died, one after the other");
+        }
+        self.worker = Worker::start(self.worker.number, self.command)?;
+        if self.worker.wait_until_ready(&self.stop).is_err() {
+            return self.replace_worker();
+        }
         if let Some(job) = &self.job {
             self.worker.send(job);
         }
@@ -231,13 +251,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(number: usize) -> Result<Self> {
+    fn start(number: usize, command: StartWorker) -> Result<Self> {
         let role = role(number);
-        let mut command = worker::command(&role)?;
-        let starting = starting();
+        let mut command = command(&role)?;
+        let start = starting();
         let mut child = command.spawn().context("start a worker")?;
-        let guard = ChildGuard::new(child.id());
-        drop(starting);
+        let guard = start.guard(child.id());
         report::started(child.id(), &role);
 
         let stdin = child.stdin.take();
@@ -258,8 +277,12 @@ impl Worker {
         Ok(worker)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        if let Ok(Message::Ready) = self.messages.recv() {
+    fn wait_until_ready(&mut self, stop: &Receiver<Infallible>) -> Result<()> {
+        let first = select! {
+            recv(self.messages) -> message => message.ok(),
+            recv(stop) -> _ => None,
+        };
+        if let Some(Message::Ready) = first {
             return Ok(());
         }
         let status = self.kill()?;
@@ -274,10 +297,15 @@ impl Worker {
         }
     }
 
-    /// Lets an idle worker end by itself.
-    fn end(&mut self) {
+    /// Lets an idle worker end by itself, unless the pool is terminated. It has
+    /// ended when its messages have; one that only stopped talking is killed.
+    fn end(&mut self, stop: &Receiver<Infallible>) {
         self.stdin = None;
-        let _ = self.wait(); // an error would mean that it is no child of ours
+        select! {
+            recv(self.messages) -> _ => {}
+            recv(stop) -> _ => {}
+        }
+        let _ = self.kill(); // an error would mean that it is no child of ours
     }
 
     fn kill(&mut self) -> io::Result<ExitStatus> {
@@ -300,7 +328,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let _ = self.kill(); // as in end()
+        if self.guard.is_some() {
+            let _ = self.kill(); // an error as in end()
+        }
     }
 }
 
@@ -342,5 +372,126 @@ impl fmt::Display for Failure {
             Self::WorkerDied { pid, status } => write!(f, "worker {pid} died: {status}"),
             Self::NotRun => write!(f, "not run"),
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    /// A worker written in shell.
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+
+    fn outcomes(workers: usize, tasks: usize, command: StartWorker) -> Vec<Outcome> {
+        let mut pool = Pool::start(workers, command).expect("a pool");
+        for _ in 0..tasks {
+            let _ = pool.submit(Task::SleepMs(0));
+        }
+        pool.join()
+    }
+
+    fn died(outcome: &Outcome) -> bool {
+        matches!(outcome, Err(Failure::WorkerDied { .. }))
+    }
+
+    /// Does the task in `$line`.
+    const WORK: &str = r#"id=${line#*:}; id=${id%%,*}
+        echo "{\"started\":$id}"; echo "{\"done\":$id}""#;
+
+    #[test]
+    fn workers_do_all_tasks() {
+        let work = |_: &str| {
+            Ok(shell(&format!(
+                r#"echo '"ready"'; while read -r line; do {WORK}; done"#
+            )))
+        };
+        assert!(outcomes(3, 20, work).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_task_that_was_not_begun_goes_to_the_next_worker() {
+        // Each worker dies as soon as it has read its second task.
+        let work = |_: &str| {
+            Ok(shell(&format!(
+                r#"echo '"ready"'; read -r line; {WORK}; read -r line"#
+            )))
+        };
+        assert!(outcomes(2, 10, work).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_worker_that_dies_takes_only_the_task_that_it_had_begun() {
+        // Task 3 is the death of whoever begins it.
+        let work = |_: &str| {
+            Ok(shell(&format!(
+                r#"echo '"ready"'
+                while read -r line; do
+                    case $line in *:3,*) echo '{{"started":3}}'; exit 1;; esac
+                    {WORK}
+                done"#
+            )))
+        };
+        let outcomes = outcomes(2, 8, work);
+        let dead: Vec<bool> = outcomes.iter().map(died).collect();
+        assert_eq!(
+            dead,
+            [false, false, false, true, false, false, false, false]
+        );
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 7);
+    }
+
+    #[test]
+    fn a_task_on_which_every_worker_dies_is_given_up() {
+        let work = |_: &str| Ok(shell(r#"echo '"ready"'; read -r line"#));
+        let outcomes = outcomes(1, 3, work);
+        assert!(died(&outcomes[0]));
+        assert!(matches!(
+            outcomes[1..],
+            [Err(Failure::NotRun), Err(Failure::NotRun)]
+        ));
+    }
+
+    #[test]
+    fn a_worker_that_says_what_is_no_message_is_replaced() {
+        let work = |_: &str| {
+            Ok(shell(&format!(
+                r#"echo '"ready"'; read -r line; {WORK}; echo nonsense; exec sleep 3600"#
+            )))
+        };
+        assert!(outcomes(1, 4, work).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_worker_that_is_never_ready_is_an_error() {
+        let error = Pool::start(2, |_| Ok(shell("exit 5")))
+            .err()
+            .expect("an error");
+        assert_eq!(
+            error.to_string(),
+            "worker 1 ended before it was ready: exit status: 5"
+        );
+        let error = Pool::start(1, |_| Ok(Command::new("/nowhere")))
+            .err()
+            .expect("an error");
+        assert!(
+            error.to_string().contains("No such file or directory"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_terminated_pool_ends_at_once() {
+        let mut pool =
+            Pool::start(2, |_| Ok(shell(r#"echo '"ready"'; exec sleep 3600"#))).expect("a pool");
+        pool.submit(Task::SleepMs(0)).expect("an open pool");
+        pool.terminator().terminate();
+        assert!(matches!(pool.join()[..], [Err(Failure::NotRun)]));
     }
 }

@@ -5,6 +5,7 @@
 use crate::interrupt;
 use crate::pool::Pool;
 use crate::protocol::Task;
+use crate::worker;
 use shared_core::cli::Interrupted;
 use shared_core::report::{events, seen};
 use shared_core::timeline::{Span, Timeline};
@@ -29,7 +30,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     report!("I am the parent");
-    let mut pool = Pool::start(options.workers.into())?;
+    let mut pool = Pool::start(options.workers.into(), worker::command)?;
     interrupt::terminates(&pool)?;
     report!("workers started: {}", options.workers);
 
@@ -83,26 +84,20 @@ fn judge(options: &Options, all_done: bool) -> Result<()> {
         pids.len() <= workers && !pids.contains(&who::pid().into())
     );
 
-    let running_at = |moment: f64| {
-        let running = |task: &Span| task.begin <= moment && moment < task.end;
-        tasks.iter().filter(|task| running(task)).count()
-    };
-    let most = tasks
-        .iter()
-        .map(|task| running_at(task.begin))
-        .max()
-        .unwrap_or(0);
+    let mut ends: Vec<f64> = tasks.iter().map(|task| task.end).collect();
+    ends.sort_by(f64::total_cmp);
+    let running = (1..).zip(&tasks).map(|(begun, task)| {
+        let ended = ends.partition_point(|end| *end <= task.begin);
+        begun - ended
+    });
+    let most = running.max().unwrap_or(0);
     fact!("most_tasks_at_once", most);
     check!("never more tasks at once than workers", most <= workers);
 
-    if let Some(waited) = tasks.get(workers) {
-        let first_end = tasks
-            .iter()
-            .map(|task| task.end)
-            .fold(f64::INFINITY, f64::min);
+    if let (Some(waited), Some(first_end)) = (tasks.get(workers), ends.first()) {
         check!(
             "with all workers busy, a task waited for one to be free",
-            waited.begin >= first_end
+            waited.begin >= *first_end
         );
     }
     Ok(())

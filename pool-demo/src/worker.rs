@@ -6,7 +6,7 @@ use shared_core::report::complain;
 use shared_core::who::redirect_stdout_to_stderr;
 use shared_core::{Context, Result, bail, fact, report, span, who};
 use std::any::Any;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio, exit};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -23,9 +23,6 @@ pub fn command(role: &str) -> Result<Command> {
         .arg(WORKER)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    // A group of its own: Ctrl-C goes to the parent alone, which decides.
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     report::hand_on(&mut command, role)?;
     Ok(command)
 }
@@ -44,7 +41,10 @@ pub fn main() -> Option<ExitCode> {
     }
     let status = work().map(|()| ExitCode::SUCCESS);
     Some(status.unwrap_or_else(|error| {
-        complain(format_args!("{WORKER} {}: {error:#}", who::pid()));
+        let cause = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if cause != Some(ErrorKind::BrokenPipe) {
+            complain(format_args!("{WORKER} {}: {error:#}", who::pid()));
+        } // else the pool is gone, and the worker goes with it
         ExitCode::FAILURE
     }))
 }
@@ -62,6 +62,11 @@ fn work() -> Result<()> {
         complain(format_args!(
             r#"type a task: {{"id": 1, "task": {{"sleep_ms": 500}}}}"#
         ));
+    }
+
+    if in_a_pool {
+        // Ctrl-C at a terminal goes to all of the run: the parent decides.
+        ctrlc::set_handler(|| ()).context("catch Ctrl-C")?;
     }
 
     // The input is read by a thread of its own, which notices at once, also in
@@ -93,6 +98,8 @@ fn work() -> Result<()> {
             Err(panic) => Message::Failed(job.id, message_of(&*panic)),
         })?;
     }
+    // The lane ends before stdout does: then the pool lets go of this process.
+    drop(part);
     Ok(())
 }
 

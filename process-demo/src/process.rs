@@ -98,12 +98,11 @@ impl Process {
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
         command.arg(CHILD).stdin(Stdio::piped());
         report::hand_on(&mut command, &self.name)?;
-        let starting = starting();
+        let start = starting();
         let mut child = command
             .spawn()
             .with_context(|| format!("start {}", self.name))?;
-        let guard = ChildGuard::new(child.id());
-        drop(starting);
+        let guard = start.guard(child.id());
         report::started(child.id(), &self.name);
 
         let mut lifeline = child.stdin.take();

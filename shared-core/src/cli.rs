@@ -3,7 +3,7 @@
 
 mod summary;
 
-use crate::platform::{asked_to_end, catch_interrupts, stop};
+use crate::platform::catch_interrupts;
 use crate::report::{self, RUN, Run, Settings, complain};
 use crate::timeline::{self, Timeline, svg, text};
 use crate::who;
@@ -170,6 +170,10 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         snippets.dedup();
         return print(&snippets.concat());
     }
+    if options.svg.is_some() && options.svg == options.trace {
+        complain(format_args!("{}: --svg and --trace name one file", L::DEMO));
+        return Ok(BAD_USAGE);
+    }
     for path in options.svg.iter().chain(&options.trace) {
         ensure_writable(path)?;
     }
@@ -239,9 +243,6 @@ fn run_lesson<L: Lessons>(
         // The panic hook has printed the message and the place.
         .unwrap_or_else(|_| Err(anyhow::anyhow!("the lesson panicked")));
     report::close_lane();
-    if let Some(status) = asked_to_end() {
-        stop(status);
-    }
     let error = match outcome {
         Err(error) if error.is::<Interrupted>() => {
             complain(format_args!("{} {name}: {error}", L::DEMO));

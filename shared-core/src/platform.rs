@@ -8,9 +8,9 @@ mod portable;
 mod unix;
 
 #[cfg(unix)]
-pub use children::{ChildGuard, Starting, starting};
+pub(crate) use children::catch_interrupts;
 #[cfg(unix)]
-pub(crate) use children::{asked_to_end, catch_interrupts, stop};
+pub use children::{ChildGuard, Starting, starting, stop};
 #[cfg(not(unix))]
 pub use portable::*;
 #[cfg(unix)]

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 pub use crate::platform::{
-    ChildGuard, Starting, cpu, exists, ppid, redirect_stdout_to_stderr, starting, threads, tid,
+    ChildGuard, Starting, cpu, exists, ppid, redirect_stdout_to_stderr, starting, stop, threads,
+    tid,
 };
 #[cfg(unix)]
 pub use crate::platform::{ensure_single_thread, exit_now};

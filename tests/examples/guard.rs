@@ -20,7 +20,7 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use nix::errno::Errno;
-    use nix::sys::signal::{Signal, kill};
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::Pid;
     use serde_json::json;
@@ -43,6 +43,12 @@ mod linux {
         };
         if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
             fail(&format!("become a subreaper: {error}"));
+        }
+        // The run decides for itself what these do, whoever started the tests.
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            // SAFETY: no handler is installed.
+            let _ = unsafe { sigaction(signal, &default) };
         }
         // A group of its own: a test may signal it as a terminal would.
         let child = Command::new(&command).args(words).process_group(0).spawn();

@@ -17,7 +17,7 @@ mod storm {
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork, pause};
     use shared_core::report::{events, in_child, reaped, seen, started};
-    use shared_core::who::{ChildGuard, ensure_single_thread};
+    use shared_core::who::{ChildGuard, ensure_single_thread, starting};
     use shared_core::{Lessons, Result, check, fact, report, span};
 
     #[derive(clap::Subcommand)]
@@ -109,11 +109,12 @@ mod storm {
         let mut children = Vec::new();
         for number in 0..count {
             ensure_single_thread()?;
+            let start = starting();
             // SAFETY: this program makes no thread, as just confirmed.
             match unsafe { fork() }? {
                 ForkResult::Child => in_child("child", || body(number)),
                 ForkResult::Parent { child } => {
-                    children.push(ChildGuard::new(child));
+                    children.push(start.guard(child));
                     started(child.as_raw().unsigned_abs(), "child");
                 }
             }

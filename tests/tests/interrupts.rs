@@ -114,18 +114,26 @@ fn a_worker_that_is_killed_fails_its_task_and_no_other() {
     );
 }
 
+/// Three children that wait for ever, and the PID of their parent.
+fn waiting_children(run: Run) -> (Running, Pid) {
+    let mut run = run.start();
+    let line = run.line_with("waiting");
+    for _ in 1..3 {
+        run.line_with("waiting");
+    }
+    (run, parent_in(&line))
+}
+
 #[test]
-fn ctrl_c_reaps_forked_children() {
-    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+fn signals_reap_forked_children() {
+    for (signal, status) in [
+        (Signal::SIGINT, 130),
+        (Signal::SIGTERM, 143),
+        (Signal::SIGHUP, 129),
+    ] {
         for to_the_group in [true, false] {
-            let mut run = Run::program("examples/storm").args(["hang"]).start();
-            let line = run.line_with("waiting");
-            for _ in 1..3 {
-                run.line_with("waiting");
-            }
-            let parent = parent_in(&line);
-            let target = if to_the_group { group(parent) } else { parent };
-            kill(target, signal).expect("kill");
+            let (run, parent) = waiting_children(Run::program("examples/storm").args(["hang"]));
+            kill(if to_the_group { group(parent) } else { parent }, signal).expect("kill");
             let end = run.finish().expect_status(status);
             assert_eq!(end.stderr, "");
         }
@@ -133,13 +141,44 @@ fn ctrl_c_reaps_forked_children() {
 }
 
 #[test]
-fn ctrl_c_at_any_moment_leaves_no_child() {
-    // Without waiting for anything: the signal comes while children are made.
-    for _ in 0..30 {
-        let mut run = Run::program("examples/storm").args(["speak"]).start();
-        let first = run.line_with("line 0 end");
-        let parent = parent_in(&first);
+fn what_is_ignored_from_the_start_stays_ignored() {
+    // As nohup does.
+    let script = "trap '' HUP; exec {examples/storm} hang";
+    let (run, parent) = waiting_children(Run::shell(script));
+    kill(parent, Signal::SIGHUP).expect("kill");
+    kill(parent, Signal::SIGTERM).expect("kill");
+    let _ = run.finish().expect_status(143);
+}
+
+#[test]
+fn children_are_reaped_though_their_parent_was_told_to_ignore_them() {
+    for demo in ["fork-demo", "process-demo ends", "pool-demo"] {
+        let (demo, lesson) = demo.split_once(' ').unwrap_or((demo, ""));
+        let script = format!("trap '' CHLD; exec {{{demo}}} {lesson}");
+        let _ = Run::shell(&script).run().expect_status(0);
+    }
+}
+
+#[test]
+fn signals_while_children_are_made_leave_none() {
+    // Without waiting for anything, and a second signal close behind the first.
+    for round in 0..40 {
+        let args = ["returns-twice", "--children", "500"];
+        let mut run = Run::program("fork-demo").args(args).start();
+        let parent = speaker(&mut run, "I am the parent");
         kill(parent, Signal::SIGINT).expect("kill");
+        if round % 2 == 0 {
+            // An error means that the first one was enough.
+            let _ = kill(group(parent), Signal::SIGINT);
+        }
         let _ = run.finish().expect_status(130);
     }
+}
+
+#[test]
+fn a_process_ends_when_its_parent_lets_go_of_it() {
+    // By hand, as a parent that says what to call and then is gone.
+    let mut child = Run::program("process-demo").args(["child"]).start();
+    child.write("{\"target\": \"process_demo::ends::wait_for_ever\", \"args\": null}\n");
+    let _ = child.finish().expect_status(1);
 }

@@ -21,6 +21,48 @@ static ENDING: AtomicI32 = AtomicI32::new(0);
 /// How many threads are starting a process just now; see [`Starting`].
 static STARTING: AtomicUsize = AtomicUsize::new(0);
 
+/// Held while a child is made, from before fork or spawn until the child is
+/// guarded: in between the run does not end, so no child slips out of it.
+#[derive(Debug)]
+#[must_use = "hold it until the child is guarded"]
+pub struct Starting(());
+
+/// See [`Starting`]. Once the run is being ended this never returns: a thread
+/// that found its worker dead must not start another one.
+pub fn starting() -> Starting {
+    STARTING.fetch_add(1, SeqCst);
+    let starting = Starting(());
+    if ENDING.load(SeqCst) != 0 {
+        drop(starting);
+        unreachable!("dropping it ended the run");
+    }
+    starting
+}
+
+impl Starting {
+    /// Guards the child with this PID, as fork or spawn returned it. (A number
+    /// that is no PID is never a child: that guard does nothing.)
+    pub fn guard(self, child: impl TryInto<i32>) -> ChildGuard {
+        let pid = child.try_into().unwrap_or(0);
+        // With all places taken (MOST_CHILDREN) drop still works, Ctrl-C not.
+        replace_in_list(0, pid);
+        ChildGuard {
+            pid: Pid::from_raw(pid),
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        STARTING.fetch_sub(1, SeqCst);
+        while ENDING.load(SeqCst) != 0 {
+            end_unless_starting();
+            // Another thread is making a child, and ends the run after it.
+            std::thread::park();
+        }
+    }
+}
+
 /// Owns the duty to reap one child: if the child is still there when the guard
 /// goes, on an error, a panic or Ctrl-C, it is killed and reaped. After a
 /// `waitpid` of your own it finds nothing to do.
@@ -30,18 +72,6 @@ pub struct ChildGuard {
 }
 
 impl ChildGuard {
-    /// Takes the PID of a child of this process, as fork or spawn returned it.
-    /// (A number that is no PID is never a child: that guard does nothing.)
-    pub fn new(pid: impl TryInto<i32>) -> Self {
-        let pid = pid.try_into().unwrap_or(0);
-        // With all places taken (MOST_CHILDREN) drop still works, Ctrl-C not.
-        replace_in_list(0, pid);
-        end_if_asked();
-        Self {
-            pid: Pid::from_raw(pid),
-        }
-    }
-
     /// The PID of the child.
     #[must_use]
     pub fn pid(&self) -> Pid {
@@ -62,34 +92,6 @@ fn replace_in_list(old: i32, new: i32) {
         .find(|place| place.compare_exchange(old, new, SeqCst, SeqCst).is_ok());
 }
 
-/// Held while a thread starts a process, until its [`ChildGuard`] stands: the
-/// run does not end in between, so that no child slips out of it. Not needed
-/// by a process with one thread.
-#[derive(Debug)]
-pub struct Starting(());
-
-/// See [`Starting`]. Once the run is being ended this never returns: a thread
-/// that found its worker dead must not start another one.
-#[must_use]
-pub fn starting() -> Starting {
-    STARTING.fetch_add(1, SeqCst);
-    if ENDING.load(SeqCst) != 0 {
-        drop(Starting(()));
-    }
-    Starting(())
-}
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        STARTING.fetch_sub(1, SeqCst);
-        end_if_asked();
-        while ENDING.load(SeqCst) != 0 {
-            // Another thread is starting a process, and ends the run after it.
-            std::thread::park();
-        }
-    }
-}
-
 /// waitpid knows only children of this process that were not reaped yet, so
 /// the PID cannot have been given to another process.
 fn kill_and_reap(pid: Pid) {
@@ -99,89 +101,62 @@ fn kill_and_reap(pid: Pid) {
     }
 }
 
-fn kill_and_reap_all() {
+/// Ends the run that is being ended, with no child left; unless a child is
+/// being made: who makes it comes here afterwards.
+fn end_unless_starting() {
     for place in &CHILDREN {
         kill_and_reap(Pid::from_raw(place.load(SeqCst)));
     }
-}
-
-/// If the run is being ended: no child stays, and the last thread that was
-/// starting one leaves with the status.
-fn end_if_asked() {
-    let ending = ENDING.load(SeqCst);
-    if ending != 0 {
-        kill_and_reap_all();
-        if STARTING.load(SeqCst) == 0 {
-            exit_now(ending - 1);
-        }
+    if STARTING.load(SeqCst) == 0 {
+        exit_now(ENDING.load(SeqCst) - 1);
     }
 }
 
-/// Ends the run with `status`, as soon as no thread is starting a process:
-/// children are killed and reaped first. In another process than the first it
-/// ends only that one.
-pub(crate) fn stop(status: i32) -> ! {
+/// Ends the run with `status`: children are killed and reaped first. In another
+/// process than the first it ends only that one.
+pub fn stop(status: i32) -> ! {
     if who::pid() != FIRST_PROCESS.load(SeqCst) {
         exit_now(status);
     }
     ENDING.store(status + 1, SeqCst);
     loop {
-        end_if_asked();
+        end_unless_starting();
         std::thread::park();
     }
 }
 
 /// From here on Ctrl-C, SIGTERM and SIGHUP end this process and its guarded
-/// children, with status 128 + signal: 130 for Ctrl-C.
+/// children, with status 128 + signal: 130 for Ctrl-C. A signal that this
+/// process was started to ignore (by nohup, or in the background of a script)
+/// stays ignored.
 pub(crate) fn catch_interrupts() -> io::Result<()> {
     FIRST_PROCESS.store(who::pid(), SeqCst);
-    let action = SigAction::new(
-        SigHandler::Handler(on_signal),
-        SaFlags::SA_RESTART,
-        SigSet::all(),
-    );
+    let end = SigHandler::Handler(on_signal);
+    let end = SigAction::new(end, SaFlags::SA_RESTART, SigSet::all());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: on_signal calls only async-signal-safe functions (waitpid,
         // kill, getpid, _exit: signal-safety(7)), touches only atomics, and
         // leaves errno as it was when it returns.
-        let before = unsafe { signal::sigaction(signal, &action) }?;
-        if signal == Signal::SIGHUP && matches!(before.handler(), SigHandler::SigIgn) {
-            // Started by nohup, which wants this signal ignored.
+        let before = unsafe { signal::sigaction(signal, &end) }?;
+        if matches!(before.handler(), SigHandler::SigIgn) {
             // SAFETY: this puts back what was there.
             unsafe { signal::sigaction(signal, &before) }?;
         }
     }
+    // Who started this process may have chosen to ignore its children: then
+    // the kernel would reap ours, and waitpid find none (wait(2), notes).
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed.
+    unsafe { signal::sigaction(Signal::SIGCHLD, &default) }?;
     Ok(())
 }
 
 extern "C" fn on_signal(signal: c_int) {
     let errno = Errno::last_raw();
-    let again = ENDING.swap(1 + 128 + signal, SeqCst) != 0;
     if who::pid() != FIRST_PROCESS.load(SeqCst) {
         exit_now(128 + signal);
     }
-    kill_and_reap_all();
-    // Who is starting a process ends the run after it. A child that was forked
-    // an instant ago has no guard yet: the guard, on the way, ends the run.
-    if again || STARTING.load(SeqCst) == 0 && !has_children() {
-        exit_now(128 + signal);
-    }
+    ENDING.store(1 + 128 + signal, SeqCst);
+    end_unless_starting();
     Errno::set_raw(errno);
-}
-
-/// Whether a child is still running; those that have ended are reaped.
-fn has_children() -> bool {
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => return true,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return false,
-        }
-    }
-}
-
-/// The status with which the run is to be ended, if a signal asked for it.
-pub(crate) fn asked_to_end() -> Option<i32> {
-    let ending = ENDING.load(SeqCst);
-    (ending != 0).then_some(ending - 1)
 }

@@ -142,38 +142,33 @@ impl EventLog {
     }
 }
 
+/// Does nothing here: a child is killed through `std::process::Child`.
+#[derive(Debug)]
+pub struct ChildGuard(());
+
 /// Does nothing here.
 #[derive(Debug)]
-pub struct Starting;
+pub struct Starting(());
 
 /// Does nothing here: a console ends its processes together.
 #[must_use]
 pub fn starting() -> Starting {
-    Starting
+    Starting(())
 }
 
-/// Does nothing here: a child is killed through `std::process::Child`.
-#[derive(Debug)]
-pub struct ChildGuard;
-
-impl ChildGuard {
+impl Starting {
     /// Takes the PID of a child.
-    pub fn new(_: impl TryInto<i32>) -> Self {
-        Self
+    pub fn guard(self, _: impl TryInto<i32>) -> ChildGuard {
+        ChildGuard(())
     }
 }
 
 /// Ends the run at once.
-pub(crate) fn stop(status: i32) -> ! {
+pub fn stop(status: i32) -> ! {
     std::process::exit(status)
 }
 
 /// Ctrl-C reaches every process of a console here, and ends it.
 pub(crate) fn catch_interrupts() -> io::Result<()> {
     Ok(())
-}
-
-/// Not known here.
-pub(crate) fn asked_to_end() -> Option<i32> {
-    None
 }
