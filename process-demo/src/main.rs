@@ -1,10 +1,11 @@
 //! Process: a function, its arguments, start, join.
 
+mod child;
 mod ends;
 mod process;
 mod run;
 
-use process::target;
+use child::{child_main, target};
 use shared_core::{Lessons, Result};
 use std::process::ExitCode;
 
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         target(ends::panic),
         target(ends::wait_for_ever),
     ];
-    if let Some(status) = process::child_main(targets) {
+    if let Some(status) = child_main(targets) {
         return status;
     }
     shared_core::main::<Lesson>()

@@ -3,15 +3,14 @@
 //! is executed again and calls the function. No fork: it works on every
 //! system, and in a process with threads.
 
+use crate::child::{CHILD, find};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared_core::report::{self, complain};
+use shared_core::report;
 use shared_core::who::{ChildGuard, starting};
 use shared_core::{Context, Result, anyhow, bail, ensure};
-use std::io::{self, BufRead, Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio, Termination};
-use std::sync::OnceLock;
+use std::io::{self, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use wait_timeout::ChildExt;
@@ -43,7 +42,7 @@ struct Started {
 impl Process {
     /// A process that will call `target` with `args`: one value, a tuple if
     /// there are several. The function must be among those that `main` gives to
-    /// [`child_main`].
+    /// [`child_main`](crate::child::child_main).
     pub fn new<F, A, R>(_target: F, args: A) -> Self
     where
         F: Fn(A) -> R,
@@ -85,7 +84,7 @@ impl Process {
     ///
     /// # Errors
     /// When it was started before, when the function is not among those of
-    /// [`child_main`], when the system refuses a process.
+    /// [`child_main`](crate::child::child_main), when the system refuses a process.
     pub fn start(&mut self) -> Result<()> {
         ensure!(self.started.is_none(), "{}: started already", self.name);
         let target = self.target;
@@ -230,83 +229,4 @@ impl Started {
             report::reaped(self.child.id(), name);
         }
     }
-}
-
-/// A function that a process can be made from; made by [`target`].
-pub struct Target {
-    name: &'static str,
-    call: Box<dyn Fn(Value) -> Result<ExitCode> + Send + Sync>,
-}
-
-/// Makes a function known to [`child_main`]. It takes one value and returns
-/// what `main` may return: nothing, a `Result`, an `ExitCode`.
-pub fn target<F, A, R>(function: F) -> Target
-where
-    F: Fn(A) -> R + Send + Sync + 'static,
-    A: DeserializeOwned,
-    R: Termination,
-{
-    // Both processes are the same executable, so the compiler's name for the
-    // function's type means the same in both. It need not be unique (two
-    // closures may share one): find() refuses a name that means two.
-    let name = std::any::type_name::<F>();
-    let call = move |args| {
-        let args = serde_json::from_value(args).with_context(|| format!("arguments of {name}"))?;
-        Ok(function(args).report())
-    };
-    Target {
-        name,
-        call: Box::new(call),
-    }
-}
-
-const CHILD: &str = "child";
-static TARGETS: OnceLock<Vec<Target>> = OnceLock::new();
-
-fn find(name: &str) -> Result<&'static Target> {
-    let mut found = TARGETS
-        .get()
-        .into_iter()
-        .flatten()
-        .filter(|target| target.name == name);
-    match (found.next(), found.next()) {
-        (Some(target), None) => Ok(target),
-        (None, _) => bail!("{name} is not among the targets that main() names"),
-        (Some(_), Some(_)) => bail!("{name} means two of the targets that main() names"),
-    }
-}
-
-/// The first thing in `main`. In a child process it calls the function that
-/// the parent chose and returns the status to leave with; in any other it
-/// returns `None`.
-pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
-    let _ = TARGETS.set(targets);
-    if std::env::args_os().nth(1)? != CHILD {
-        return None;
-    }
-    Some(call_target().unwrap_or_else(|error| {
-        complain(format_args!("{CHILD}: {error:#}"));
-        ExitCode::FAILURE
-    }))
-}
-
-fn call_target() -> Result<ExitCode> {
-    let _part = report::take_part()?;
-    let mut line = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("read the call from stdin")?;
-    let call: Value = serde_json::from_str(&line).context("read the call from stdin")?;
-    let target = find(call["target"].as_str().unwrap_or_default())?;
-
-    // The parent writes no more, so this read ends when the parent does, or
-    // lets go of the process; then nobody is left to work for.
-    std::thread::Builder::new()
-        .name("lifeline".to_owned())
-        .spawn(|| {
-            let _ = io::stdin().lock().read(&mut [0]);
-            std::process::exit(1);
-        })?;
-    (target.call)(call["args"].clone())
 }

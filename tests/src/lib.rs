@@ -22,6 +22,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
+/// The demos.
+pub const DEMOS: [&str; 5] = [
+    "fork-demo",
+    "process-demo",
+    "pool-demo",
+    "thread-demo",
+    "lock-demo",
+];
+
 /// The top folder of the workspace.
 #[must_use]
 pub fn workspace() -> &'static Path {

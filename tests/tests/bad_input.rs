@@ -8,7 +8,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use tests::{Run, program, root, tool};
+use tests::{DEMOS, Run, program, root, tool};
 
 #[test]
 fn wrong_calls_are_refused_before_anything_starts() {
@@ -92,13 +92,7 @@ fn an_argument_that_is_no_text_is_refused() {
             .expect_status(2);
         assert!(run.stderr.contains("invalid UTF-8"), "{run:#?}");
     }
-    for demo in [
-        "fork-demo",
-        "process-demo",
-        "pool-demo",
-        "thread-demo",
-        "lock-demo",
-    ] {
+    for demo in DEMOS {
         let run = Run::program(demo).args([bad]).run().expect_status(2);
         assert!(run.stderr.contains("unrecognized subcommand"), "{run:#?}");
     }

@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 use std::collections::HashSet;
-use tests::{Run, tool};
+use tests::{DEMOS, Run, tool};
 
 const PROCESSES: usize = 64;
 const LINES: usize = 1000;
@@ -78,13 +78,7 @@ fn no_line_is_torn_or_lost_in_a_file() {
 
 #[test]
 fn a_reader_that_leaves_ends_the_run_quietly() {
-    for demo in [
-        "fork-demo",
-        "process-demo",
-        "pool-demo",
-        "thread-demo",
-        "lock-demo",
-    ] {
+    for demo in DEMOS {
         let run = Run::shell(&format!("{{{demo}}} | head -1; exit $PIPESTATUS")).run();
         let run = run.expect_status(0);
         assert_eq!(run.stdout.lines().count(), 1, "{run:#?}");
@@ -97,13 +91,7 @@ fn a_reader_that_leaves_ends_the_run_quietly() {
 #[test]
 fn a_full_disk_is_an_error() {
     for args in ["", "--json", "--help", "--snippet"] {
-        for demo in [
-            "fork-demo",
-            "process-demo",
-            "pool-demo",
-            "thread-demo",
-            "lock-demo",
-        ] {
+        for demo in DEMOS {
             let run = Run::shell(&format!("{{{demo}}} {args} > /dev/full"))
                 .run()
                 .expect_status(1);
@@ -116,13 +104,7 @@ fn a_full_disk_is_an_error() {
 #[test]
 fn a_closed_stdout_is_no_trouble() {
     // The standard library opens /dev/null in its place.
-    for demo in [
-        "fork-demo",
-        "process-demo",
-        "pool-demo",
-        "thread-demo",
-        "lock-demo",
-    ] {
+    for demo in DEMOS {
         let run = Run::shell(&format!("{{{demo}}} >&-"))
             .run()
             .expect_status(0);

@@ -10,12 +10,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::{Outcome, Run, program, tool, workspace};
+use tests::{DEMOS, Outcome, Run, program, tool, workspace};
 
 /// Every file in an `examples` folder.
 fn snippets() -> Vec<PathBuf> {
-    let folders = ["fork", "process", "pool", "thread", "lock"];
-    let folders = folders.map(|name| workspace().join(format!("{name}-demo/examples")));
+    let folders = DEMOS.map(|demo| workspace().join(demo).join("examples"));
     let files = folders
         .iter()
         .flat_map(|folder| fs::read_dir(folder).expect("examples"));

@@ -1,0 +1,101 @@
+//! The thread that feeds one worker.
+
+use super::process::WorkerProcess;
+use super::{Failure, Outcome, StartWorker};
+use crate::protocol::{Job, Message};
+use crossbeam::channel::{Receiver, Sender, never, select};
+use shared_core::{Context, Result, bail, report};
+use std::convert::Infallible;
+
+/// How often a worker is replaced before it has done anything: one that dies
+/// at once would be replaced for ever.
+const MOST_DEATHS: u32 = 3;
+
+/// Feeds one worker, and puts a new one in its place when it dies.
+pub(super) struct Feeder {
+    pub(super) worker: WorkerProcess,
+    pub(super) command: StartWorker,
+    /// What the worker was given and has not answered.
+    pub(super) job: Option<Job>,
+    /// The worker has begun it.
+    pub(super) begun: bool,
+    /// How many workers died since the last answer.
+    pub(super) deaths: u32,
+    pub(super) queue: Receiver<Job>,
+    pub(super) answer: Sender<(usize, Outcome)>,
+    pub(super) stop: Receiver<Infallible>,
+}
+
+impl Feeder {
+    pub(super) fn run(mut self) {
+        let no_job = never();
+        let mut open = true;
+        while open || self.job.is_some() {
+            // A busy worker is given nothing.
+            let queue = if self.job.is_none() {
+                &self.queue
+            } else {
+                &no_job
+            };
+            select! {
+                recv(self.stop) -> _ => return, // dropping the worker kills it
+                recv(queue) -> job => match job {
+                    Ok(job) => {
+                        self.worker.send(&job);
+                        self.job = Some(job);
+                    }
+                    Err(_) => open = false,
+                },
+                recv(self.worker.messages) -> message => match message {
+                    Ok(Message::Ready) => {}
+                    Ok(Message::Started(_)) => self.begun = true,
+                    Ok(Message::Done(_)) => self.answer(Ok(())),
+                    Ok(Message::Failed(_, text)) => self.answer(Err(Failure::Panicked(text))),
+                    Err(_) => {
+                        if let Err(error) = self.replace_worker() {
+                            report!("no new {}: {error:#}", self.worker.role());
+                            return;
+                        }
+                    }
+                },
+            }
+        }
+        self.worker.end(&self.stop);
+    }
+
+    fn answer(&mut self, outcome: Outcome) {
+        self.begun = false;
+        self.deaths = 0;
+        if let Some(job) = self.job.take() {
+            // An error means that nobody wants to know any more.
+            let _ = self.answer.send((job.id, outcome));
+        }
+    }
+
+    /// The worker died. The task that it had begun is lost with it; one that
+    /// it had not begun goes to its successor.
+    fn replace_worker(&mut self) -> Result<()> {
+        let pid = self.worker.pid();
+        let status = self
+            .worker
+            .kill()
+            .with_context(|| format!("wait for {pid}"))?;
+        report!("{} {pid} died: {status}", self.worker.role());
+        let deaths = self.deaths + 1;
+        if self.begun || deaths == MOST_DEATHS {
+            self.answer(Err(Failure::WorkerDied { pid, status }));
+        }
+        self.deaths = deaths;
+        if deaths > MOST_DEATHS {
+            bail!("{deaths} died, one after the other");
+        }
+        self.worker = WorkerProcess::start(self.worker.number, self.command)?;
+        if self.worker.wait_until_ready(&self.stop).is_err() {
+            return self.replace_worker();
+        }
+        if let Some(job) = &self.job {
+            self.worker.send(job);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The child's side of a [`Process`](crate::process::Process): finds the
+//! function that the parent chose, and calls it.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use shared_core::report::{self, complain};
+use shared_core::{Context, Result, bail};
+use std::io::{self, BufRead, Read};
+use std::process::{ExitCode, Termination};
+use std::sync::OnceLock;
+
+/// A function that a process can be made from; made by [`target`].
+pub struct Target {
+    name: &'static str,
+    call: Box<dyn Fn(Value) -> Result<ExitCode> + Send + Sync>,
+}
+
+/// Makes a function known to [`child_main`]. It takes one value and returns
+/// what `main` may return: nothing, a `Result`, an `ExitCode`.
+pub fn target<F, A, R>(function: F) -> Target
+where
+    F: Fn(A) -> R + Send + Sync + 'static,
+    A: DeserializeOwned,
+    R: Termination,
+{
+    // Both processes are the same executable, so the compiler's name for the
+    // function's type means the same in both. It need not be unique (two
+    // closures may share one): find() refuses a name that means two.
+    let name = std::any::type_name::<F>();
+    let call = move |args| {
+        let args = serde_json::from_value(args).with_context(|| format!("arguments of {name}"))?;
+        Ok(function(args).report())
+    };
+    Target {
+        name,
+        call: Box::new(call),
+    }
+}
+
+/// The argument with which a child process is started.
+pub const CHILD: &str = "child";
+static TARGETS: OnceLock<Vec<Target>> = OnceLock::new();
+
+/// The function of this name, among those given to [`child_main`].
+///
+/// # Errors
+/// When there is none, or more than one.
+pub fn find(name: &str) -> Result<&'static Target> {
+    let mut found = TARGETS
+        .get()
+        .into_iter()
+        .flatten()
+        .filter(|target| target.name == name);
+    match (found.next(), found.next()) {
+        (Some(target), None) => Ok(target),
+        (None, _) => bail!("{name} is not among the targets that main() names"),
+        (Some(_), Some(_)) => bail!("{name} means two of the targets that main() names"),
+    }
+}
+
+/// The first thing in `main`. In a child process it calls the function that
+/// the parent chose and returns the status to leave with; in any other it
+/// returns `None`.
+pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
+    let _ = TARGETS.set(targets);
+    if std::env::args_os().nth(1)? != CHILD {
+        return None;
+    }
+    Some(call_target().unwrap_or_else(|error| {
+        complain(format_args!("{CHILD}: {error:#}"));
+        ExitCode::FAILURE
+    }))
+}
+
+fn call_target() -> Result<ExitCode> {
+    let _part = report::take_part()?;
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("read the call from stdin")?;
+    let call: Value = serde_json::from_str(&line).context("read the call from stdin")?;
+    let target = find(call["target"].as_str().unwrap_or_default())?;
+
+    // The parent writes no more, so this read ends when the parent does, or
+    // lets go of the process; then nobody is left to work for.
+    std::thread::Builder::new()
+        .name("lifeline".to_owned())
+        .spawn(|| {
+            let _ = io::stdin().lock().read(&mut [0]);
+            std::process::exit(1);
+        })?;
+    (target.call)(call["args"].clone())
+}
