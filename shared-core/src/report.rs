@@ -14,7 +14,7 @@ use crate::who;
 use anyhow::Result;
 pub use event::{Event, Phase};
 pub(crate) use lane::close_lane;
-use lane::{cpu, open_lane, record};
+use lane::{cpu, record};
 pub(crate) use run::{RUN, Run, Settings, lane_style};
 pub use run::{TakingPart, hand_on, take_part};
 use serde_json::{Map, Value};
@@ -160,7 +160,7 @@ fn mark(child: u32, category: &str, role: &str) {
 #[cfg(unix)]
 pub fn in_child(role: &str, body: impl FnOnce() -> i32) -> ! {
     who::set_role(role);
-    open_lane();
+    lane::open_lane();
     let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
     close_lane();
     who::exit_now(status.unwrap_or(101))

@@ -1,6 +1,12 @@
 //! The side for systems that are not Unix: what the standard library can tell,
 //! and `None` for the rest.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "the shape of the Unix side"
+)]
+
 use crate::who;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
