@@ -67,6 +67,7 @@ impl Drop for Starting {
 /// goes, on an error, a panic or Ctrl-C, it is killed and reaped. After a
 /// `waitpid` of your own it finds nothing to do.
 #[derive(Debug)]
+#[must_use = "the child is killed when this goes"]
 pub struct ChildGuard {
     pid: Pid,
 }

@@ -150,6 +150,7 @@ impl EventLog {
 
 /// Does nothing here: a child is killed through `std::process::Child`.
 #[derive(Debug)]
+#[must_use]
 pub struct ChildGuard(());
 
 /// Does nothing here.
