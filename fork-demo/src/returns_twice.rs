@@ -73,25 +73,25 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn judge(total: u16, statuses: &[WaitStatus]) {
     let parent = getpid().as_raw();
-    let in_child = |n: u16, what: &str| seen(&format!("child_{n}_{what}"));
-    let in_parent = |n: u16| seen(&format!("parent_{n}_fork_returned"));
+    let child_saw = |n: u16, what: &str| seen(&format!("child_{n}_{what}"));
+    let parent_saw = |n: u16| seen(&format!("parent_{n}_fork_returned"));
     check!(
         "in the child fork() returned 0",
-        (1..=total).all(|n| in_child(n, "fork_returned") == 0)
+        (1..=total).all(|n| child_saw(n, "fork_returned") == 0)
     );
     check!(
         "in the parent fork() returned the child's PID",
-        (1..=total).all(|n| in_parent(n) == in_child(n, "getpid"))
+        (1..=total).all(|n| parent_saw(n) == child_saw(n, "getpid"))
     );
     check!(
         "getppid() in the child is the parent's PID",
-        (1..=total).all(|n| in_child(n, "getppid") == parent)
+        (1..=total).all(|n| child_saw(n, "getppid") == parent)
     );
     check!(
         "waitpid() gave back the status that the child left with",
         (1..=total).zip(statuses).all(|(n, status)| {
             matches!(status, WaitStatus::Exited(pid, EXIT_STATUS)
-                     if in_parent(n) == pid.as_raw())
+                     if parent_saw(n) == pid.as_raw())
         })
     );
 }

@@ -18,7 +18,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub fn terminates(pool: &Pool) -> Result<()> {
     static INSTALLED: AtomicBool = AtomicBool::new(false);
     *running() = Some(pool.terminator());
-    if INSTALLED.swap(true, SeqCst) {
+    if who::ignores_ctrl_c() || INSTALLED.swap(true, SeqCst) {
         return Ok(());
     }
     let installed = ctrlc::set_handler(|| {

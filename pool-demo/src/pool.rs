@@ -49,8 +49,8 @@ impl Pool {
     /// gives for its role, and waits until each of them is ready.
     ///
     /// # Errors
-    /// When the system refuses a process or a thread; those that were made are
-    /// ended and reaped.
+    /// When the system refuses a process or a thread, or a worker ends before
+    /// it is ready; those that were made are ended and reaped.
     pub fn start(workers: usize, command: StartWorker) -> Result<Self> {
         let mut started = Vec::new();
         for number in 1..=workers {
@@ -58,7 +58,7 @@ impl Pool {
             started.push(worker.map_err(|e| refused(&e, number - 1, workers))?);
         }
         for worker in &mut started {
-            worker.wait_until_ready(&never())?;
+            worker.is_ready(&never())?;
         }
 
         let (jobs, queue) = bounded(workers);
@@ -89,9 +89,9 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Gives a task to the pool (Python: `apply_async`). Waits while as many
-    /// tasks as there are workers wait for a worker: however many tasks there
-    /// are, few of them are in memory.
+    /// Gives a task to the pool (Python: `apply_async`). The queue holds as
+    /// many tasks as there are workers; while it is full, this waits: however
+    /// many tasks there are, few of them are in memory.
     ///
     /// # Errors
     /// When the pool is closed or terminated, or has no workers left.

@@ -91,12 +91,13 @@ fn judge(options: &Options, all_done: bool) -> Result<()> {
         begun - ended
     });
     let most = running.max().unwrap_or(0);
+    report!("most tasks at one time: {most}");
     fact!("most_tasks_at_once", most);
     check!("never more tasks at once than workers", most <= workers);
 
     if let (Some(waited), Some(first_end)) = (tasks.get(workers), ends.first()) {
         check!(
-            "with all workers busy, a task waited for one to be free",
+            "a task more than workers began only when one had ended",
             waited.begin >= *first_end
         );
     }

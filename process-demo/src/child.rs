@@ -63,8 +63,15 @@ pub fn find(name: &str) -> Result<&'static Target> {
 /// returns `None`.
 pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
     let _ = TARGETS.set(targets);
-    if std::env::args_os().nth(1)? != CHILD {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != CHILD {
         return None;
+    }
+    if args.next().is_some() {
+        complain(format_args!(
+            "{CHILD} takes no arguments: a Process starts it"
+        ));
+        return Some(ExitCode::from(2));
     }
     Some(call_target().unwrap_or_else(|error| {
         complain(format_args!("{CHILD}: {error:#}"));

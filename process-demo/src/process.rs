@@ -121,7 +121,7 @@ impl Process {
     /// Waits until the process has ended.
     ///
     /// # Errors
-    /// When it was not started.
+    /// When it was not started, when the system refuses.
     pub fn join(&mut self) -> Result<ExitStatus> {
         let Some(started) = &mut self.started else {
             bail!("{}: join before start", self.name);
@@ -141,7 +141,7 @@ impl Process {
     /// if it has not ended by then.
     ///
     /// # Errors
-    /// When it was not started.
+    /// When it was not started, when the system refuses.
     pub fn join_timeout(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let Some(started) = &mut self.started else {
             bail!("{}: join before start", self.name);
@@ -176,7 +176,7 @@ impl Process {
     /// [`kill`](Self::kill)). It may still take its time: join it.
     ///
     /// # Errors
-    /// When it was not started.
+    /// When it was not started, when the system refuses.
     pub fn terminate(&mut self) -> Result<()> {
         #[cfg(unix)]
         return self.signal("terminate", |child| {
@@ -191,7 +191,7 @@ impl Process {
     /// Ends the process: SIGKILL, which it cannot catch. Join it all the same.
     ///
     /// # Errors
-    /// When it was not started.
+    /// When it was not started, when the system refuses.
     pub fn kill(&mut self) -> Result<()> {
         self.signal("kill", Child::kill)
     }
@@ -225,7 +225,9 @@ impl Drop for Process {
 impl Started {
     fn ended(&mut self, status: ExitStatus, name: &str) {
         if self.status.replace(status).is_none() {
-            self.guard = None;
+            if let Some(guard) = self.guard.take() {
+                guard.reaped();
+            }
             report::reaped(self.child.id(), name);
         }
     }

@@ -112,18 +112,17 @@ const ALL: &str = "all";
 /// Options of the headline lesson may stand without its name.
 fn parse(command: &Command) -> Result<ArgMatches, clap::Error> {
     let mut words: Vec<OsString> = std::env::args_os().collect();
-    let first = command.clone().try_get_matches_from(&words);
-    first.or_else(|error| {
-        if error.kind() != ErrorKind::UnknownArgument {
-            return Err(error);
+    let matches = command.clone().try_get_matches_from(&words);
+    let names_a_lesson = words
+        .iter()
+        .any(|word| command.find_subcommand(word).is_some());
+    match matches {
+        Err(error) if error.kind() == ErrorKind::UnknownArgument && !names_a_lesson => {
+            words.insert(1, lesson_names(command).swap_remove(0).into());
+            command.clone().try_get_matches_from(&words)
         }
-        words.insert(1, lesson_names(command).swap_remove(0).into());
-        let matches = command.clone().try_get_matches_from(&words);
-        matches.map_err(|second| match second.kind() {
-            ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => error,
-            _ => second,
-        })
-    })
+        matches => matches,
+    }
 }
 
 fn lesson_names(command: &Command) -> Vec<String> {

@@ -1,4 +1,5 @@
-//! Everything that differs between systems, behind the module `who`.
+//! Everything that differs between systems. What lessons need of it is public
+//! in the module `who`.
 
 #[cfg(unix)]
 mod children;
@@ -10,7 +11,7 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use children::catch_interrupts;
 #[cfg(unix)]
-pub use children::{ChildGuard, Starting, starting, stop};
+pub use children::{ChildGuard, Starting, hold_if_ending, ignores_ctrl_c, starting, stop};
 #[cfg(not(unix))]
 pub use portable::*;
 #[cfg(unix)]

@@ -1,10 +1,11 @@
-//! Who is speaking: the process, the thread, the processor.
-//!
+//! Who is speaking: the process, the thread, the processor; and children that
+//! must not outlive the run.
+
 use std::sync::{Mutex, PoisonError};
 
 pub use crate::platform::{
-    ChildGuard, Starting, cpu, exists, ppid, redirect_stdout_to_stderr, starting, stop, threads,
-    tid,
+    ChildGuard, Starting, cpu, exists, hold_if_ending, ignores_ctrl_c, ppid,
+    redirect_stdout_to_stderr, starting, stop, tid,
 };
 #[cfg(unix)]
 pub use crate::platform::{ensure_single_thread, exit_now};

@@ -76,6 +76,10 @@ fn sigterm_ends_a_pool() {
         kill(parent, Signal::SIGTERM).expect("kill");
         let end = run.finish().expect_status(143);
         assert_eq!(end.stderr, "");
+        let noise = ["died", "no new"]
+            .iter()
+            .any(|word| end.stdout.contains(word));
+        assert!(!noise, "{end:#?}");
     }
 }
 
@@ -148,6 +152,14 @@ fn what_is_ignored_from_the_start_stays_ignored() {
     kill(parent, Signal::SIGHUP).expect("kill");
     kill(parent, Signal::SIGTERM).expect("kill");
     let _ = run.finish().expect_status(143);
+
+    // As in the background of a script.
+    let args = "tasks --tasks 1 --work-ms 300";
+    let mut run = Run::shell(&format!("trap '' INT; exec {{pool-demo}} {args}")).start();
+    let parent = speaker(&mut run, "I am the parent");
+    run.line_with("begins");
+    kill(parent, Signal::SIGINT).expect("kill");
+    let _ = run.finish().expect_status(0);
 }
 
 #[test]

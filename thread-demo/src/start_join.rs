@@ -3,7 +3,7 @@
 //!
 //! cargo run -p thread-demo -- start-join --count 3
 
-use shared_core::report::{events, seen};
+use shared_core::report::{Event, Phase, events, seen};
 use shared_core::timing::measure;
 use shared_core::{Context, Result, check, fact, report, span, who};
 use std::panic::resume_unwind;
@@ -64,7 +64,7 @@ fn measure_start_and_join() -> Result<()> {
         thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         Ok(())
     })?;
-    report!("start + join, {} idle threads:", cost.runs);
+    report!("{} × start and join, one by one:", cost.runs);
     report!("{cost}");
     report!("on {}", who::machine());
     fact!("start_and_join_median_us", microseconds(cost.median));
@@ -95,7 +95,7 @@ fn judge(count: u32) -> Result<()> {
 
     let events = events()?;
     let said_by = |tid: u64| {
-        let of = move |e: &&shared_core::report::Event| e.tid == tid && e.cat == "report";
+        let of = move |e: &&Event| e.tid == tid && e.cat == "report";
         events.iter().filter(of)
     };
     let thread = seen("thread_tid").as_u64().unwrap_or_default();
@@ -103,13 +103,15 @@ fn judge(count: u32) -> Result<()> {
         "the thread counted to the end",
         said_by(thread).count() == count as usize
     );
-    let last_of_thread = events.iter().rfind(|event| event.tid == thread);
+    let ended = events
+        .iter()
+        .find(|e| e.tid == thread && e.cat == "life" && e.ph == Phase::End);
     let joined = said_by(who::tid()).find(|event| event.name == JOINED);
     check!(
         "MainThread went on only after LoopThread had ended",
-        last_of_thread
+        ended
             .zip(joined)
-            .is_some_and(|(last, joined)| last.ts <= joined.ts)
+            .is_some_and(|(ended, joined)| ended.ts <= joined.ts)
     );
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::process::WorkerProcess;
 use super::{Failure, Outcome, StartWorker};
 use crate::protocol::{Job, Message};
 use crossbeam::channel::{Receiver, Sender, never, select};
-use shared_core::{Context, Result, bail, report};
+use shared_core::{Context, Result, ensure, report, who};
 use std::convert::Infallible;
 
 /// How often a worker is replaced before it has done anything: one that dies
@@ -46,13 +46,16 @@ impl Feeder {
                     }
                     Err(_) => open = false,
                 },
-                recv(self.worker.messages) -> message => match message {
-                    Ok(Message::Ready) => {}
-                    Ok(Message::Started(_)) => self.begun = true,
-                    Ok(Message::Done(_)) => self.answer(Ok(())),
-                    Ok(Message::Failed(_, text)) => self.answer(Err(Failure::Panicked(text))),
-                    Err(_) => {
-                        if let Err(error) = self.replace_worker() {
+                recv(self.worker.messages) -> message => {
+                    let id = self.job.as_ref().map(|job| job.id);
+                    match message {
+                        Ok(Message::Started(n)) if Some(n) == id => self.begun = true,
+                        Ok(Message::Done(n)) if Some(n) == id => self.answer(Ok(())),
+                        Ok(Message::Failed(n, text)) if Some(n) == id => {
+                            self.answer(Err(Failure::Panicked(text)));
+                        }
+                        // It died, or says what it has no reason to say.
+                        _ => if let Err(error) = self.replace_worker() {
                             report!("no new {}: {error:#}", self.worker.role());
                             return;
                         }
@@ -76,22 +79,22 @@ impl Feeder {
     /// it had not begun goes to its successor.
     fn replace_worker(&mut self) -> Result<()> {
         let pid = self.worker.pid();
-        let status = self
-            .worker
-            .kill()
-            .with_context(|| format!("wait for {pid}"))?;
+        let status = self.worker.kill();
+        who::hold_if_ending();
+        let status = status.with_context(|| format!("wait for {pid}"))?;
         report!("{} {pid} died: {status}", self.worker.role());
         let deaths = self.deaths + 1;
         if self.begun || deaths == MOST_DEATHS {
             self.answer(Err(Failure::WorkerDied { pid, status }));
         }
         self.deaths = deaths;
-        if deaths > MOST_DEATHS {
-            bail!("{deaths} died, one after the other");
-        }
+        ensure!(deaths <= MOST_DEATHS, "{deaths} died, one after the other");
+
         self.worker = WorkerProcess::start(self.worker.number, self.command)?;
-        if self.worker.wait_until_ready(&self.stop).is_err() {
-            return self.replace_worker();
+        match self.worker.is_ready(&self.stop) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()), // the pool is terminated: run() sees it
+            Err(_) => return self.replace_worker(),
         }
         if let Some(job) = &self.job {
             self.worker.send(job);

@@ -48,13 +48,16 @@ impl WorkerProcess {
         Ok(worker)
     }
 
-    pub(super) fn wait_until_ready(&mut self, stop: &Receiver<Infallible>) -> Result<()> {
-        let first = select! {
-            recv(self.messages) -> message => message.ok(),
-            recv(stop) -> _ => None,
-        };
-        if let Some(Message::Ready) = first {
-            return Ok(());
+    /// Whether the worker is ready; `false` when the pool was terminated.
+    ///
+    /// # Errors
+    /// When it has ended instead.
+    pub(super) fn is_ready(&mut self, stop: &Receiver<Infallible>) -> Result<bool> {
+        select! {
+            recv(stop) -> _ => return Ok(false),
+            recv(self.messages) -> message => if let Ok(Message::Ready) = message {
+                return Ok(true);
+            }
         }
         let status = self.kill()?;
         bail!("{} ended before it was ready: {status}", self.role())
@@ -86,7 +89,8 @@ impl WorkerProcess {
 
     fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait()?;
-        if self.guard.take().is_some() {
+        if let Some(guard) = self.guard.take() {
+            guard.reaped();
             report::reaped(self.child.id(), &self.role());
         }
         Ok(status)

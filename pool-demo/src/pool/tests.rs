@@ -116,3 +116,24 @@ fn a_terminated_pool_ends_at_once() {
     pool.terminator().terminate();
     assert!(matches!(pool.join()[..], [Err(Failure::NotRun)]));
 }
+
+#[test]
+fn as_many_tasks_as_there_are_workers_run_at_the_same_time() {
+    // Each task ends only when three have begun; for 20 s it waits for that.
+    let work = |_: &str| {
+        Ok(shell(&format!(
+            r#"begun=${{TMPDIR:-/tmp}}/pool-test-$PPID; mkdir -p $begun; echo '"ready"'
+            while read -r line; do
+                id=${{line#*:}}; touch $begun/${{id%%,*}}
+                n=0; while [ $(ls $begun | wc -l) -lt 3 ]; do
+                    n=$((n + 1)); [ $n -lt 2000 ] || exit 1; sleep 0.01
+                done
+                {WORK}
+            done"#
+        )))
+    };
+    let all_done = outcomes(3, 3, work).iter().all(Result::is_ok);
+    let begun = std::env::temp_dir().join(format!("pool-test-{}", std::process::id()));
+    std::fs::remove_dir_all(begun).expect("the folder of the workers");
+    assert!(all_done);
+}

@@ -9,7 +9,7 @@ use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 /// More than any lesson makes.
 const MOST_CHILDREN: usize = 1024;
@@ -18,6 +18,7 @@ static FIRST_PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// 1 + the status with which the run is being ended; 0 while it is not.
 static ENDING: AtomicI32 = AtomicI32::new(0);
+static IGNORES_CTRL_C: AtomicBool = AtomicBool::new(false);
 /// How many threads are starting a process just now; see [`Starting`].
 static STARTING: AtomicUsize = AtomicUsize::new(0);
 
@@ -37,6 +38,18 @@ pub fn starting() -> Starting {
         unreachable!("dropping it ended the run");
     }
     starting
+}
+
+/// Never returns once the run is being ended: a thread that finds its worker
+/// dead has nothing to say about that, and nothing to do.
+pub fn hold_if_ending() {
+    drop(starting());
+}
+
+/// Whether this process was started to ignore Ctrl-C; see [`catch_interrupts`].
+#[must_use]
+pub fn ignores_ctrl_c() -> bool {
+    IGNORES_CTRL_C.load(SeqCst)
 }
 
 impl Starting {
@@ -78,6 +91,12 @@ impl ChildGuard {
     pub fn pid(&self) -> Pid {
         self.pid
     }
+
+    /// The child was reaped: its PID may soon be another process's.
+    pub fn reaped(self) {
+        replace_in_list(self.pid.as_raw(), 0);
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for ChildGuard {
@@ -93,8 +112,9 @@ fn replace_in_list(old: i32, new: i32) {
         .find(|place| place.compare_exchange(old, new, SeqCst, SeqCst).is_ok());
 }
 
-/// waitpid knows only children of this process that were not reaped yet, so
-/// the PID cannot have been given to another process.
+/// waitpid knows only children of this process that were not reaped yet: as
+/// long as no other thread reaps this one just now (it says so with
+/// [`ChildGuard::reaped`]), the PID is that of our child.
 fn kill_and_reap(pid: Pid) {
     if pid.as_raw() > 0 && waitpid(pid, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
         let _ = signal::kill(pid, Signal::SIGKILL);
@@ -140,6 +160,7 @@ pub(crate) fn catch_interrupts() -> io::Result<()> {
         // leaves errno as it was when it returns.
         let before = unsafe { signal::sigaction(signal, &end) }?;
         if matches!(before.handler(), SigHandler::SigIgn) {
+            IGNORES_CTRL_C.fetch_or(signal == Signal::SIGINT, SeqCst);
             // SAFETY: this puts back what was there.
             unsafe { signal::sigaction(signal, &before) }?;
         }

@@ -28,12 +28,6 @@ pub fn tid() -> u64 {
 
 /// Not available here.
 #[must_use]
-pub fn threads() -> Option<usize> {
-    None
-}
-
-/// Not available here.
-#[must_use]
 pub fn cpu() -> Option<usize> {
     None
 }
@@ -62,6 +56,9 @@ pub(crate) fn now() -> Duration {
     START.0 + START.1.elapsed()
 }
 
+/// How a re-executed process finds what its parent hands on: a path.
+pub(crate) type Handle = String;
+
 /// Where lines go: stdout in the first process, stderr in a re-executed one.
 pub(crate) enum Output {
     Stdout,
@@ -80,11 +77,11 @@ impl Output {
         }
     }
 
-    pub(crate) fn handle(&self) -> String {
-        String::new()
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new()
     }
 
-    pub(crate) fn adopt(_: &str) -> io::Result<Self> {
+    pub(crate) fn adopt(_: &Handle) -> io::Result<Self> {
         Ok(Self::Stderr)
     }
 }
@@ -128,11 +125,11 @@ impl EventLog {
             .map(drop)
     }
 
-    pub(crate) fn handle(&self) -> String {
+    pub(crate) fn handle(&self) -> Handle {
         self.path.display().to_string()
     }
 
-    pub(crate) fn adopt(handle: &str) -> io::Result<Self> {
+    pub(crate) fn adopt(handle: &Handle) -> io::Result<Self> {
         let file = File::options().append(true).open(handle)?;
         Ok(Self {
             file,
@@ -168,6 +165,20 @@ impl Starting {
     pub fn guard(self, _: impl TryInto<i32>) -> ChildGuard {
         ChildGuard(())
     }
+}
+
+impl ChildGuard {
+    /// Does nothing here.
+    pub fn reaped(self) {}
+}
+
+/// Does nothing here.
+pub fn hold_if_ending() {}
+
+/// Not known here.
+#[must_use]
+pub fn ignores_ctrl_c() -> bool {
+    false
 }
 
 /// Ends the run at once.

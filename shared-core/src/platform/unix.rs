@@ -29,8 +29,7 @@ pub fn tid() -> u64 {
 
 /// How many threads this process has (`/proc/self/task`, proc(5)); `None`
 /// where the system does not tell.
-#[must_use]
-pub fn threads() -> Option<usize> {
+fn threads() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/task").ok()?.count())
 }
 
@@ -93,6 +92,10 @@ pub(crate) fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
+/// How a re-executed process finds what its parent hands on: the number of a
+/// descriptor that stays open across exec.
+pub(crate) type Handle = RawFd;
+
 /// Where lines go: stdout of the first process. The descriptor stays open
 /// across exec, so that re-executed processes of the run write to it too.
 pub(crate) struct Output(File);
@@ -109,11 +112,11 @@ impl Output {
         (&self.0).write_all(text.as_bytes())
     }
 
-    pub(crate) fn handle(&self) -> String {
-        self.0.as_raw_fd().to_string()
+    pub(crate) fn handle(&self) -> Handle {
+        self.0.as_raw_fd()
     }
 
-    pub(crate) fn adopt(handle: &str) -> io::Result<Self> {
+    pub(crate) fn adopt(handle: &Handle) -> io::Result<Self> {
         adopt(handle).map(Self)
     }
 }
@@ -125,7 +128,7 @@ pub(crate) struct EventLog(File);
 
 impl EventLog {
     pub(crate) fn create() -> io::Result<Self> {
-        let file = dup(unnamed_file()?)?;
+        let file = dup(unnamed_file()?)?; // the copy stays open across exec
         fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
         Ok(Self(File::from(file)))
     }
@@ -150,11 +153,11 @@ impl EventLog {
     #[expect(clippy::unused_self, reason = "elsewhere the log is a named file")]
     pub(crate) fn remove(&self) {}
 
-    pub(crate) fn handle(&self) -> String {
-        self.0.as_raw_fd().to_string()
+    pub(crate) fn handle(&self) -> Handle {
+        self.0.as_raw_fd()
     }
 
-    pub(crate) fn adopt(handle: &str) -> io::Result<Self> {
+    pub(crate) fn adopt(handle: &Handle) -> io::Result<Self> {
         adopt(handle).map(Self)
     }
 }
@@ -181,18 +184,18 @@ fn unnamed_file() -> io::Result<File> {
 /// Takes over the descriptor with this number, which the parent left open
 /// across exec. Whatever this process opened itself is refused: the standard
 /// library opens everything with the close-on-exec flag.
-fn adopt(handle: &str) -> io::Result<File> {
-    let number: RawFd = handle.parse().map_err(io::Error::other)?;
+fn adopt(handle: &Handle) -> io::Result<File> {
+    let number = *handle;
     // SAFETY: F_GETFD only looks a number up; one that is not open gives -1.
     let flags = unsafe { nix::libc::fcntl(number, nix::libc::F_GETFD) };
     if number <= 2 || flags != 0 {
         return Err(io::Error::other(format!(
-            "descriptor {handle} was not handed on"
+            "descriptor {number} was not handed on"
         )));
     }
     // SAFETY: the number is open, and without close-on-exec, so it was open
     // when this program began and nothing here has opened it: nobody else owns
-    // it. No number is adopted twice: take_part is called once and refuses a
-    // log that is the output.
+    // it. No number is adopted twice: take_part does this once in a process,
+    // and refuses a log that is the output.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(number) }))
 }

@@ -3,7 +3,7 @@
 use super::complain;
 use super::event::{Event, Phase};
 use super::lane::{close_lane, open_lane, record};
-use crate::platform::{EventLog, Output, now, stop};
+use crate::platform::{EventLog, Handle, Output, now, stop};
 use crate::who;
 use anstyle::AnsiColor::{Blue, Cyan, Green, Magenta, Red, Yellow};
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::io;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -191,9 +191,14 @@ pub fn hand_on(command: &mut Command, role: &str) -> Result<()> {
 /// # Errors
 /// When what was handed on cannot be used.
 pub fn take_part() -> Result<Option<TakingPart>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
     let Ok(text) = std::env::var(HANDED_ON) else {
         return Ok(None);
     };
+    ensure!(
+        !TAKEN.swap(true, Relaxed),
+        "this process takes part in a run already"
+    );
     let context = || format!("{HANDED_ON}={text}");
     let given: HandedOn = serde_json::from_str(&text).with_context(context)?;
     ensure!(
@@ -209,9 +214,7 @@ pub fn take_part() -> Result<Option<TakingPart>> {
         settings: given.settings,
     };
     who::set_role(&given.role);
-    if RUN.set(run).is_err() {
-        anyhow::bail!("this process takes part in a run already");
-    }
+    ensure!(RUN.set(run).is_ok(), "this process is the first of a run");
     open_lane();
     Ok(Some(TakingPart(())))
 }
@@ -232,7 +235,7 @@ const HANDED_ON: &str = "EXECUTABLE_NOTES_RUN";
 struct HandedOn {
     role: String,
     settings: Settings,
-    log: String,
-    output: String,
+    log: Handle,
+    output: Handle,
     start: u64,
 }

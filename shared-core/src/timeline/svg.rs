@@ -1,6 +1,6 @@
 //! The timeline as a picture.
 
-use super::{Span, Timeline, ticks};
+use super::{Lane, Span, Timeline, ticks};
 use std::fmt::Write;
 
 const WIDTH: f64 = 1280.0;
@@ -58,12 +58,38 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
         svg += &picture.lane(index);
     }
     svg += &format!(
-        r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">thin: alive   ▪   thick: named activity   ▪   circle: report (text on hover)   ▪   dotted: zombie   ▪   upright line: started, reaped</text>
+        r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">{}</text>
 </svg>
 "##,
-        bottom + 66.0
+        bottom + 66.0,
+        legend(timeline)
     );
     svg
+}
+
+/// What the signs mean, those that occur.
+fn legend(timeline: &Timeline) -> String {
+    let any = |has: fn(&Lane) -> bool| timeline.lanes.iter().any(has);
+    let signs = [
+        (true, "thin: alive"),
+        (any(|lane| !lane.spans.is_empty()), "thick: named activity"),
+        (
+            any(|lane| !lane.reports.is_empty()),
+            "circle: report (text on hover)",
+        ),
+        (
+            any(|lane| !lane.marks.is_empty()),
+            "upright line: started, reaped",
+        ),
+        (
+            any(|lane| lane.reaped.is_some() && !lane.life.cut_off),
+            "dotted: zombie",
+        ),
+        (any(|lane| lane.life.cut_off), "red ×: killed"),
+    ];
+    let signs = signs.iter().filter(|(occurs, _)| *occurs);
+    let signs: Vec<&str> = signs.map(|(_, text)| *text).collect();
+    signs.join("   ▪   ")
 }
 
 struct Picture<'a> {
