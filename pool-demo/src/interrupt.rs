@@ -1,7 +1,6 @@
 //! Ctrl-C terminates the pool that is running.
 
 use crate::pool::{Pool, Terminator};
-use shared_core::report::complain;
 use shared_core::{Context, Error, Result, who};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,8 +25,7 @@ pub fn terminates(pool: &Pool) -> Result<()> {
             INTERRUPTED.store(true, SeqCst);
             pool.terminate();
         } else {
-            complain(format_args!("interrupted"));
-            who::stop(130);
+            who::stop(130); // without a word: stderr may be what is stuck
         }
     });
     // Its own text does not name the cause.

@@ -12,8 +12,8 @@ use shared_core::{Context, Result, anyhow, bail, ensure};
 use std::io::{self, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
-use wait_timeout::ChildExt;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A process that runs one function.
 ///
@@ -138,21 +138,18 @@ impl Process {
     }
 
     /// Waits until the process has ended, but no longer than `limit`; `None`
-    /// if it has not ended by then.
+    /// if it has not ended by then. (The standard library has no such wait:
+    /// this one looks every millisecond.)
     ///
     /// # Errors
     /// When it was not started, when the system refuses.
     pub fn join_timeout(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
-        let Some(started) = &mut self.started else {
-            bail!("{}: join before start", self.name);
-        };
-        if started.status.is_none() {
-            let status = started.child.wait_timeout(limit);
-            if let Some(status) = status.with_context(|| format!("wait for {}", self.name))? {
-                started.ended(status, &self.name);
-            }
+        ensure!(self.started.is_some(), "{}: join before start", self.name);
+        let start = Instant::now();
+        while self.is_alive()? && start.elapsed() < limit {
+            thread::sleep(Duration::from_millis(1));
         }
-        Ok(started.status)
+        Ok(self.exit_status())
     }
 
     /// Whether the process was started and has not ended yet.
@@ -160,10 +157,16 @@ impl Process {
     /// # Errors
     /// When the system cannot tell.
     pub fn is_alive(&mut self) -> Result<bool> {
-        if self.started.is_none() {
+        let Some(started) = &mut self.started else {
             return Ok(false);
+        };
+        if started.status.is_none() {
+            let status = started.child.try_wait();
+            if let Some(status) = status.with_context(|| format!("wait for {}", self.name))? {
+                started.ended(status, &self.name);
+            }
         }
-        Ok(self.join_timeout(Duration::ZERO)?.is_none())
+        Ok(started.status.is_none())
     }
 
     /// How the process ended; `None` while that is not known: ask
@@ -215,7 +218,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Nobody is left to hear of an error: one that was never started has
         // nothing to join, and one that cannot be killed has ended.
-        if self.daemon || std::thread::panicking() {
+        if self.daemon || thread::panicking() {
             let _ = self.kill();
         }
         let _ = self.join();

@@ -84,6 +84,32 @@ fn sigterm_ends_a_pool() {
 }
 
 #[test]
+fn a_signal_to_all_of_a_big_pool_leaves_none_of_it() {
+    // It kills the workers too, so that all feeders start new ones just when
+    // the run ends; several at once, so that the CPUs are short.
+    let one_run = || {
+        for _ in 0..8 {
+            let args = [
+                "tasks",
+                "--workers",
+                "40",
+                "--tasks",
+                "60",
+                "--work-ms",
+                "3600000",
+            ];
+            let mut run = Run::program("pool-demo").args(args).start();
+            let parent = wait_until_at_work(&mut run);
+            kill(group(parent), Signal::SIGTERM).expect("kill");
+            let _ = run.finish().expect_status(143);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(one_run)));
+    });
+}
+
+#[test]
 fn workers_end_with_a_parent_that_is_killed() {
     let mut run = pool_at_work().to_be_killed().start();
     let parent = wait_until_at_work(&mut run);

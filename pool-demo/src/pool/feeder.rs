@@ -84,7 +84,7 @@ impl Feeder {
         let status = status.with_context(|| format!("wait for {pid}"))?;
         report!("{} {pid} died: {status}", self.worker.role());
         let deaths = self.deaths + 1;
-        if self.begun || deaths == MOST_DEATHS {
+        if self.begun || deaths >= MOST_DEATHS {
             self.answer(Err(Failure::WorkerDied { pid, status }));
         }
         self.deaths = deaths;

@@ -125,10 +125,13 @@ fn kill_and_reap(pid: Pid) {
 /// Ends the run that is being ended, with no child left; unless a child is
 /// being made: who makes it comes here afterwards.
 fn end_unless_starting() {
+    // Looked at before the list is: who starts a child from now on sees that
+    // the run is being ended, and all who did before have guarded theirs.
+    let none_is_starting = STARTING.load(SeqCst) == 0;
     for place in &CHILDREN {
         kill_and_reap(Pid::from_raw(place.load(SeqCst)));
     }
-    if STARTING.load(SeqCst) == 0 {
+    if none_is_starting {
         exit_now(ENDING.load(SeqCst) - 1);
     }
 }
