@@ -46,7 +46,8 @@ pub fn hold_if_ending() {
     drop(starting());
 }
 
-/// Whether this process was started to ignore Ctrl-C; see [`catch_interrupts`].
+/// Whether this process was started to ignore Ctrl-C, as the background of a
+/// script is: then Ctrl-C must stay ignored.
 #[must_use]
 pub fn ignores_ctrl_c() -> bool {
     IGNORES_CTRL_C.load(SeqCst)
