@@ -170,3 +170,14 @@ fn report_outcome(how: &str, options: &Options, account: Account) -> u32 {
     report!("updates lost: {lost} of {made}");
     lost
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_has_atomic = "64")]
+    fn an_account_is_loaded_and_stored_without_a_lock() {
+        assert!(AtomicCell::<Account>::is_lock_free());
+    }
+}
