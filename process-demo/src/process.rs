@@ -96,7 +96,7 @@ impl Process {
 
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
         command.arg(CHILD).stdin(Stdio::piped());
-        report::hand_on(&mut command, &self.name)?;
+        report::hand_on(&mut command, &self.name);
         let start = starting();
         let mut child = command
             .spawn()
@@ -126,13 +126,9 @@ impl Process {
         let Some(started) = &mut self.started else {
             bail!("{}: join before start", self.name);
         };
-        let status = match started.status {
-            Some(status) => status,
-            None => started
-                .child
-                .wait()
-                .with_context(|| format!("wait for {}", self.name))?,
-        };
+        // For one that was reaped before this is the status it had then.
+        let status = started.child.wait();
+        let status = status.with_context(|| format!("wait for {}", self.name))?;
         started.ended(status, &self.name);
         Ok(status)
     }

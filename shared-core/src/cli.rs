@@ -259,7 +259,7 @@ fn run_lesson<L: Lessons>(
     } else {
         let terminal = terminal_size::terminal_size_of(io::stdout());
         let width = terminal.map_or(80, |(width, _)| width.0.into());
-        let mut text = format!("\n{}", text::draw(&timeline, width, wants_colour()));
+        let mut text = format!("\n{}", text::draw(&timeline, width, run.settings.colour));
         for check in &summary.checks {
             text += &format!("  {} {}\n", if check.ok { '✔' } else { '✘' }, check.text);
         }

@@ -14,7 +14,7 @@ use crate::who;
 use anyhow::Result;
 pub use event::{Event, Phase};
 pub(crate) use lane::close_lane;
-use lane::{cpu, record};
+use lane::{arg, cpu, record};
 pub(crate) use run::{RUN, Run, Settings, lane_style};
 pub use run::{TakingPart, hand_on, take_part};
 use serde_json::{Map, Value};
@@ -94,14 +94,17 @@ pub fn complain(text: fmt::Arguments<'_>) {
 
 /// See [`fact!`](crate::fact!).
 pub fn fact(name: fmt::Arguments<'_>, value: impl Into<Value>) {
-    let args = Map::from_iter([("value".to_owned(), value.into())]);
-    record(Phase::Instant, "fact", &name.to_string(), args);
+    record(
+        Phase::Instant,
+        "fact",
+        &name.to_string(),
+        arg("value", value),
+    );
 }
 
 /// See [`check!`](crate::check!).
 pub fn check(text: fmt::Arguments<'_>, ok: bool) {
-    let args = Map::from_iter([("ok".to_owned(), ok.into())]);
-    record(Phase::Instant, "check", &text.to_string(), args);
+    record(Phase::Instant, "check", &text.to_string(), arg("ok", ok));
 }
 
 /// The value of a fact, whoever recorded it; the last one if there are
@@ -150,7 +153,7 @@ fn mark(child: u32, category: &str, role: &str) {
         ts: run.elapsed_us(),
         pid: child,
         tid: u64::from(child),
-        args: Map::from_iter([("by".to_owned(), who::tid().into())]),
+        args: arg("by", who::tid()),
     });
 }
 

@@ -72,22 +72,20 @@ impl WorkerProcess {
     }
 
     /// Lets an idle worker end by itself, unless the pool is terminated. It has
-    /// ended when its messages have; one that only stopped talking is killed.
+    /// ended when its messages have; drop reaps it, and kills one that only
+    /// stopped talking.
     pub(super) fn end(&mut self, stop: &Receiver<Infallible>) {
         self.stdin = None;
         select! {
             recv(self.messages) -> _ => {}
             recv(stop) -> _ => {}
         }
-        let _ = self.kill(); // an error would mean that it is no child of ours
     }
 
+    /// Kills and reaps it. One that has ended before is only reaped; for one
+    /// that was reaped before this is the status it had then.
     pub(super) fn kill(&mut self) -> io::Result<ExitStatus> {
-        self.child.kill()?; // no error for one that has ended by itself
-        self.wait()
-    }
-
-    fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.kill()?;
         let status = self.child.wait()?;
         if let Some(guard) = self.guard.take() {
             guard.reaped();
@@ -107,9 +105,7 @@ impl WorkerProcess {
 
 impl Drop for WorkerProcess {
     fn drop(&mut self) {
-        if self.guard.is_some() {
-            let _ = self.kill(); // an error as in end()
-        }
+        let _ = self.kill(); // an error would mean that it is no child of ours
     }
 }
 

@@ -3,7 +3,7 @@
 use super::event::{Event, Phase};
 use super::run::{RUN, Run};
 use crate::who;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 
 /// Appends an event of the calling thread, and returns its time in
@@ -28,9 +28,13 @@ fn append(run: &Run, phase: Phase, category: &str, name: &str, args: Map<String,
     event.ts
 }
 
+/// One argument of an event.
+pub(super) fn arg(name: &str, value: impl Into<Value>) -> Map<String, Value> {
+    Map::from_iter([(name.to_owned(), value.into())])
+}
+
 pub(super) fn cpu() -> Map<String, Value> {
-    let cpu = who::cpu().map(|cpu| ("cpu".to_owned(), cpu.into()));
-    cpu.into_iter().collect()
+    who::cpu().map(|cpu| arg("cpu", cpu)).unwrap_or_default()
 }
 
 thread_local! {
@@ -61,18 +65,14 @@ pub(super) fn open_lane() {
             return;
         }
         let name = who::name();
-        let named = json!({ "name": name });
-        let named = named.as_object().cloned().unwrap_or_default();
+        let name_it = |kind| {
+            let named = arg("name", name.as_str());
+            append(run, Phase::Metadata, "metadata", kind, named);
+        };
         if who::is_main_thread() {
-            append(
-                run,
-                Phase::Metadata,
-                "metadata",
-                "process_name",
-                named.clone(),
-            );
+            name_it("process_name");
         }
-        append(run, Phase::Metadata, "metadata", "thread_name", named);
+        name_it("thread_name");
         append(run, Phase::Begin, "life", &name, cpu());
         *lane.borrow_mut() = Some(Lane { pid });
     });

@@ -8,7 +8,7 @@ use crate::who;
 use anstyle::AnsiColor::{Blue, Cyan, Green, Magenta, Red, Yellow};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::io;
 use std::process::Command;
@@ -37,7 +37,7 @@ pub(crate) struct Run {
     start_ns: AtomicU64,
     /// The facts in the first so many bytes of the log, by name.
     facts: Mutex<(u64, HashMap<String, Value>)>,
-    pub(super) settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Run {
@@ -168,11 +168,8 @@ fn nanoseconds(time: Duration) -> u64 {
 /// Lets `command` start a process of this run: it finds the event log and the
 /// run's stdout through its environment, and there takes part as `role` with
 /// [`take_part`].
-///
-/// # Errors
-/// When the descriptors cannot be handed on.
-pub fn hand_on(command: &mut Command, role: &str) -> Result<()> {
-    let Some(run) = RUN.get() else { return Ok(()) };
+pub fn hand_on(command: &mut Command, role: &str) {
+    let Some(run) = RUN.get() else { return };
     let handed_on = HandedOn {
         role: role.to_owned(),
         settings: run.settings.clone(),
@@ -180,8 +177,7 @@ pub fn hand_on(command: &mut Command, role: &str) -> Result<()> {
         output: run.output.handle(),
         start: run.start_ns.load(Relaxed),
     };
-    command.env(HANDED_ON, serde_json::to_string(&handed_on)?);
-    Ok(())
+    command.env(HANDED_ON, json!(handed_on).to_string());
 }
 
 /// Takes part in the run of the process that started this one. `None` when no
