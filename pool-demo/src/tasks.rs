@@ -39,7 +39,10 @@ pub fn run(options: &Options) -> Result<()> {
         submitted = submitted.and_then(|()| pool.submit(Task::SleepMs(options.work_ms)));
     }
     pool.close();
-    report!("all tasks submitted; close, then join");
+    match &submitted {
+        Ok(()) => report!("all tasks submitted; close, then join"),
+        Err(error) => report!("{error}"),
+    }
     let joining = span!("join");
     let outcomes = pool.join();
     drop(joining);
@@ -50,13 +53,13 @@ pub fn run(options: &Options) -> Result<()> {
         let rest = total - done;
         return Err(Interrupted(format!("{done} of {total} tasks done, {rest} not")).into());
     }
-    submitted?;
     for (id, outcome) in outcomes.iter().enumerate() {
         if let Err(failure) = outcome {
             report!("task {id}: {failure}");
         }
     }
     report!("tasks done: {done} of {total}");
+    submitted?;
     judge(options, done == total)
 }
 
