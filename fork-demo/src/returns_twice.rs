@@ -7,9 +7,9 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{getpid, getppid};
-use shared_core::report::{in_child, reaped, seen, started};
-use shared_core::who::{ensure_single_thread, starting};
-use shared_core::{Context, Error, Result, anyhow, cause, check, fact, report, span};
+use shared_core::children::{WaitStatus as _, about_to_fork};
+use shared_core::report::require;
+use shared_core::{Error, Result, anyhow, cause, check, fact, report, span};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -28,17 +28,17 @@ pub fn run(options: &Options) -> Result<()> {
     report!("I am the parent, about to fork");
 
     for n in 1..=total {
-        ensure_single_thread()?;
-        // report! keeps nothing in a buffer: there is nothing to flush, and
-        // nothing that the child would print a second time.
+        // Alone in this process; and until `made` no signal ends the run, so no
+        // child slips out. report! keeps nothing in a buffer: there is nothing
+        // to flush, and nothing that the child would print a second time.
+        let start = about_to_fork("child")?;
 
-        let start = starting();
-        // SAFETY: this program makes no thread (where the system tells how
-        // many there are, that was just confirmed), so no lock and no piece of
-        // the heap can be half-changed in the child's copy.
+        // SAFETY: this process has one thread (where the system tells how many
+        // there are, that was just confirmed), so no lock and no piece of the
+        // heap can be half-changed in the child's copy.
         let returned = unsafe { libc::fork() };
         match returned {
-            0 => in_child("child", || {
+            0 => start.in_child(|| {
                 report!("fork() returned {returned}, so I am the child");
                 report!("my parent is {}", getppid());
                 fact!("child_{n}_fork_returned", returned);
@@ -49,8 +49,7 @@ pub fn run(options: &Options) -> Result<()> {
             }),
             -1 => return Err(refused(Errno::last(), n - 1, total)),
             child => {
-                children.push(start.guard(child));
-                started(child.unsigned_abs(), "child");
+                children.push(start.made(child));
                 report!("fork() returned {returned}, my child");
                 fact!("parent_{n}_fork_returned", returned);
             }
@@ -58,11 +57,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
 
     let mut statuses = Vec::new();
-    for child in &children {
-        let child = child.pid();
+    for child in &mut children {
         let _span = span!("waitpid");
-        let status = waitpid(child, None).with_context(|| format!("waitpid {child}"))?;
-        reaped(child.as_raw().unsigned_abs(), "child");
+        let status = child.reap(|pid| waitpid(pid, None))?;
         report!("reaped {child}: {}", describe(status));
         statuses.push(status);
     }
@@ -73,8 +70,8 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn judge(total: u16, statuses: &[WaitStatus]) {
     let parent = getpid().as_raw();
-    let child_saw = |n: u16, what: &str| seen(&format!("child_{n}_{what}"));
-    let parent_saw = |n: u16| seen(&format!("parent_{n}_fork_returned"));
+    let child_saw = |n: u16, what: &str| require(&format!("child_{n}_{what}"));
+    let parent_saw = |n: u16| require(&format!("parent_{n}_fork_returned"));
     check!(
         "in the child fork() returned 0",
         (1..=total).all(|n| child_saw(n, "fork_returned") == 0)
@@ -98,15 +95,12 @@ fn judge(total: u16, statuses: &[WaitStatus]) {
 
 /// What wait(2) tells of the end of a child, in words.
 fn describe(status: WaitStatus) -> String {
-    match status {
-        WaitStatus::Exited(_, status) => format!("exited with status {status}"),
-        WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
-        other => format!("{other:?}"),
-    }
+    let end = status.end();
+    end.map_or_else(|| format!("{status:?}"), |end| end.to_string())
 }
 
 fn refused(errno: Errno, made: u16, total: u16) -> Error {
-    let cause = cause(&errno.into());
+    let cause = cause(std::io::Error::from(errno));
     let hint = if errno == Errno::EAGAIN {
         "; see ulimit -u"
     } else {

@@ -14,8 +14,6 @@ enum Lesson {
 impl Lessons for Lesson {
     const DEMO: &str = env!("CARGO_PKG_NAME");
     const ABOUT: &str = env!("CARGO_PKG_DESCRIPTION");
-    const ROLE: &str = "MainThread";
-    const SHOW_THREADS: bool = true;
 
     fn run(&self) -> Result<()> {
         match self {
@@ -27,6 +25,14 @@ impl Lessons for Lesson {
         match self {
             Self::Balance(_) => include_str!("../examples/lock.rs"),
         }
+    }
+
+    fn role(&self) -> &'static str {
+        "MainThread"
+    }
+
+    fn shows_threads(&self) -> bool {
+        true
     }
 }
 

@@ -1,7 +1,8 @@
 //! Ctrl-C terminates the pool that is running.
 
 use crate::pool::{Pool, Terminator};
-use shared_core::{Context, Error, Result, who};
+use shared_core::ending::{ignores_ctrl_c, stop};
+use shared_core::{Context, Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +18,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub fn terminates(pool: &Pool) -> Result<()> {
     static INSTALLED: AtomicBool = AtomicBool::new(false);
     *running() = Some(pool.terminator());
-    if who::ignores_ctrl_c() || INSTALLED.swap(true, SeqCst) {
+    if ignores_ctrl_c() || INSTALLED.swap(true, SeqCst) {
         return Ok(());
     }
     let installed = ctrlc::set_handler(|| {
@@ -25,7 +26,7 @@ pub fn terminates(pool: &Pool) -> Result<()> {
             INTERRUPTED.store(true, SeqCst);
             pool.terminate();
         } else {
-            who::stop(130); // without a word: stderr may be what is stuck
+            stop(130); // without a word: stderr may be what is stuck
         }
     });
     // Its own text does not name the cause.

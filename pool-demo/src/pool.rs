@@ -10,6 +10,7 @@ use crate::protocol::{Job, Task};
 use crossbeam::channel::{Receiver, Sender, bounded, never, unbounded};
 use feeder::Feeder;
 use process::WorkerProcess;
+use shared_core::report::HandOn;
 use shared_core::{Context, Error, Result, anyhow, bail, cause};
 use std::convert::Infallible;
 use std::fmt;
@@ -28,8 +29,17 @@ pub struct Pool {
     terminator: Terminator,
 }
 
-/// Yields the command line that starts a worker, given what it is called.
-pub type StartWorker = fn(&str) -> Result<Command>;
+/// Yields the command line that starts a worker.
+pub type StartWorker = fn() -> Result<WorkerCommand>;
+
+/// A command line that starts a worker, with pipes as its stdin and stdout.
+pub struct WorkerCommand {
+    /// The command.
+    pub command: Command,
+    /// There if the worker takes part in the run, and so has another stdin. One
+    /// that runs on another host, say, cannot.
+    pub hand_on: Option<HandOn>,
+}
 
 /// What became of a task.
 pub type Outcome = Result<(), Failure>;
@@ -45,8 +55,8 @@ pub enum Failure {
 }
 
 impl Pool {
-    /// Starts `workers` processes, each with the command line that `command`
-    /// gives for its role, and waits until each of them is ready.
+    /// Starts `workers` processes, each with a command line that `command`
+    /// gives, and waits until each of them is ready.
     ///
     /// # Errors
     /// When the system refuses a process or a thread, or a worker ends before
@@ -153,13 +163,12 @@ impl Terminator {
 }
 
 fn refused(error: &Error, made: usize, total: usize) -> Error {
-    match error.downcast_ref::<io::Error>() {
-        Some(e) if e.kind() == ErrorKind::WouldBlock => {
-            let cause = cause(e);
-            anyhow!("start a worker: {cause} after {made} of {total} workers; see ulimit -u")
-        }
-        _ => anyhow!("{error:#} after {made} of {total} workers"),
-    }
+    let io_error = error.downcast_ref::<io::Error>();
+    let hint = match io_error.map(io::Error::kind) {
+        Some(ErrorKind::WouldBlock) => "; see ulimit -u",
+        _ => "",
+    };
+    anyhow!("{} after {made} of {total} workers{hint}", cause(error))
 }
 
 impl fmt::Display for Failure {

@@ -7,7 +7,7 @@ use crate::pool::Pool;
 use crate::protocol::Task;
 use crate::worker;
 use shared_core::cli::Interrupted;
-use shared_core::report::{events, seen};
+use shared_core::report::{events, require};
 use shared_core::timeline::{Span, Timeline};
 use shared_core::{Result, check, fact, report, span, who};
 use std::collections::HashSet;
@@ -79,7 +79,7 @@ fn judge(options: &Options, all_done: bool) -> Result<()> {
     );
 
     let pids: HashSet<u64> = (0..options.tasks)
-        .filter_map(|id| seen(&format!("task_{id}_pid")).as_u64())
+        .filter_map(|id| require(&format!("task_{id}_pid")).as_u64())
         .collect();
     let workers = usize::from(options.workers);
     check!(

@@ -1,12 +1,12 @@
 //! The worker's side: reads tasks from stdin, answers on stdout.
 
+use crate::pool::WorkerCommand;
 use crate::protocol::{Job, Message};
 use serde_json::to_string;
-use shared_core::report::complain;
-use shared_core::who::redirect_stdout_to_stderr;
-use shared_core::{Context, Result, bail, fact, report, span, who};
+use shared_core::report::{self, Input, Part, disregard_ctrl_c, redirect_stdout_to_stderr};
+use shared_core::{Context, Result, bail, complain, fact, span, who};
 use std::any::Any;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio, exit};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -16,15 +16,15 @@ use std::thread;
 const WORKER: &str = "worker";
 
 /// The command line that starts a worker, on this host: the one place that
-/// knows. It needs pipes as stdin and stdout, and nothing else.
-pub fn command(role: &str) -> Result<Command> {
+/// knows. It needs a stdin and a stdout, and nothing else.
+pub fn command() -> Result<WorkerCommand> {
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
-    command
-        .arg(WORKER)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    report::hand_on(&mut command, role);
-    Ok(command)
+    command.arg(WORKER).stdout(Stdio::piped());
+    let hand_on = report::hand_on(&mut command).context("start a worker")?;
+    Ok(WorkerCommand {
+        command,
+        hand_on: Some(hand_on),
+    })
 }
 
 /// Runs as a worker if that is how this program was started.
@@ -33,13 +33,16 @@ pub fn main() -> Option<ExitCode> {
     if args.next()? != WORKER {
         return None;
     }
-    if args.next().is_some() {
-        complain(format_args!(
-            "{WORKER} takes no arguments, but tasks on its stdin"
-        ));
-        return Some(ExitCode::from(2));
-    }
-    let status = work().map(|()| ExitCode::SUCCESS);
+    let status = match report::take_part(args) {
+        Ok(Some((part, input))) => work(part, input).map(|()| ExitCode::SUCCESS),
+        Ok(None) => {
+            complain(format_args!(
+                "{WORKER} takes no arguments, but tasks on its stdin"
+            ));
+            Ok(ExitCode::from(2))
+        }
+        Err(error) => Err(error),
+    };
     Some(status.unwrap_or_else(|error| {
         let cause = error.downcast_ref::<io::Error>().map(io::Error::kind);
         if cause != Some(ErrorKind::BrokenPipe) {
@@ -54,19 +57,17 @@ pub fn main() -> Option<ExitCode> {
 static BUSY: AtomicBool = AtomicBool::new(false);
 static ENDED: AtomicBool = AtomicBool::new(false);
 
-fn work() -> Result<()> {
-    let part = report::take_part()?;
-    let in_a_pool = part.is_some();
+fn work(part: Part, input: Input) -> Result<()> {
     let mut answers = redirect_stdout_to_stderr().context("keep stdout for answers")?;
-    if io::stdin().is_terminal() {
+    if input.get_ref().is_terminal() {
         complain(format_args!(
             r#"type a task: {{"id": 1, "task": {{"sleep_ms": 500}}}}"#
         ));
     }
 
+    let in_a_pool = part.in_a_run;
     if in_a_pool {
-        // Ctrl-C at a terminal goes to all of the run: the parent decides.
-        ctrlc::set_handler(|| ()).context("catch Ctrl-C")?;
+        disregard_ctrl_c().context("catch Ctrl-C")?;
     }
 
     // The input is read by a thread of its own, which notices at once, also in
@@ -75,7 +76,7 @@ fn work() -> Result<()> {
     let (lines, jobs) = channel();
     thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || read_input(&lines, in_a_pool))
+        .spawn(move || read_input(input, &lines, in_a_pool))
         .context("make a thread")?;
 
     let mut answer = |message: &Message| -> Result<()> {
@@ -110,8 +111,8 @@ fn run(job: &Job) {
     job.task.run(id);
 }
 
-fn read_input(lines: &Sender<io::Result<String>>, in_a_pool: bool) {
-    for line in io::stdin().lines() {
+fn read_input(input: Input, lines: &Sender<io::Result<String>>, in_a_pool: bool) {
+    for line in input.lines() {
         if lines.send(line).is_err() {
             return;
         }

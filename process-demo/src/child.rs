@@ -3,9 +3,9 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared_core::report::{self, complain};
-use shared_core::{Context, Result, bail};
-use std::io::{self, BufRead, Read};
+use shared_core::report::{self, Input, Part};
+use shared_core::{Context, Result, bail, complain};
+use std::io::{BufRead, Read};
 use std::process::{ExitCode, Termination};
 use std::sync::OnceLock;
 
@@ -67,25 +67,28 @@ pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
     if args.next()? != CHILD {
         return None;
     }
-    if args.next().is_some() {
-        complain(format_args!(
-            "{CHILD} takes no arguments: a Process starts it"
-        ));
-        return Some(ExitCode::from(2));
-    }
-    Some(call_target().unwrap_or_else(|error| {
+    let status = match report::take_part(args) {
+        Ok(Some((part, input))) => call_target(&part, input),
+        Ok(None) => {
+            complain(format_args!(
+                "{CHILD} takes no arguments: a Process starts it"
+            ));
+            Ok(ExitCode::from(2))
+        }
+        Err(error) => Err(error),
+    };
+    Some(status.unwrap_or_else(|error| {
         complain(format_args!("{CHILD}: {error:#}"));
         ExitCode::FAILURE
     }))
 }
 
-fn call_target() -> Result<ExitCode> {
-    let _part = report::take_part()?;
+fn call_target(part: &Part, mut input: Input) -> Result<ExitCode> {
     let mut line = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("read the call from stdin")?;
+    let read = input.read_line(&mut line).context("read the call")?;
+    if read == 0 && part.in_a_run {
+        return Ok(ExitCode::FAILURE); // the parent is gone
+    }
     let call: Value = serde_json::from_str(&line).context("read the call from stdin")?;
     let target = find(call["target"].as_str().unwrap_or_default())?;
 
@@ -93,9 +96,10 @@ fn call_target() -> Result<ExitCode> {
     // lets go of the process; then nobody is left to work for.
     std::thread::Builder::new()
         .name("lifeline".to_owned())
-        .spawn(|| {
-            let _ = io::stdin().lock().read(&mut [0]);
+        .spawn(move || {
+            let _ = input.read(&mut [0]);
             std::process::exit(1);
-        })?;
+        })
+        .context("make a thread")?;
     (target.call)(call["args"].clone())
 }

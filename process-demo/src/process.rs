@@ -6,11 +6,11 @@
 use crate::child::{CHILD, find};
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared_core::report;
-use shared_core::who::{ChildGuard, starting};
+use shared_core::children::{self, about_to_spawn};
+use shared_core::report::{self, Stdin};
 use shared_core::{Context, Result, anyhow, bail, ensure};
 use std::io::{self, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 ///
 /// Dropped, it is joined, a [`daemon`](Self::daemon) is killed and reaped; so
 /// is any process when the parent panics. (Python does the same, but only when
-/// the whole program exits.)
+/// the whole program exits.) A process is killed when its parent is; on Linux
+/// one that was started by another thread than the main one only notices it
+/// (its stdin ends), so not while it is stopped.
 #[derive(Debug)]
 pub struct Process {
     target: &'static str,
@@ -31,11 +33,11 @@ pub struct Process {
 
 #[derive(Debug)]
 struct Started {
-    child: Child,
+    process: Child,
+    guard: children::Child,
     /// The child ends when this is closed: also when its parent is killed.
-    _lifeline: Option<ChildStdin>,
-    /// There until the child is reaped.
-    guard: Option<ChildGuard>,
+    _lifeline: Stdin,
+    /// There once the child was reaped.
     status: Option<ExitStatus>,
 }
 
@@ -77,7 +79,7 @@ impl Process {
 
     /// The PID; `None` before it was started.
     pub fn pid(&self) -> Option<u32> {
-        self.started.as_ref().map(|started| started.child.id())
+        self.started.as_ref().map(|started| started.process.id())
     }
 
     /// Starts the process.
@@ -95,24 +97,22 @@ impl Process {
             .map_err(|e| anyhow!("arguments of {target}: {e}"))?;
 
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
-        command.arg(CHILD).stdin(Stdio::piped());
-        report::hand_on(&mut command, &self.name);
-        let start = starting();
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("start {}", self.name))?;
-        let guard = start.guard(child.id());
-        report::started(child.id(), &self.name);
+        let context = || format!("start {}", self.name);
+        let hand_on = report::hand_on(command.arg(CHILD)).with_context(context)?;
 
-        let mut lifeline = child.stdin.take();
-        if let Some(stdin) = &mut lifeline {
-            writeln!(stdin, "{}", json!({ "target": target, "args": args }))
-                .with_context(|| format!("send its arguments to {}", self.name))?;
-        }
+        let start = about_to_spawn(&self.name)?;
+        let mut process = command.spawn().with_context(context)?;
+        let guard = start.made(process.id());
+
+        let mut stdin = guard
+            .takes_part(hand_on, &mut process)
+            .with_context(context)?;
+        writeln!(stdin, "{}", json!({ "target": target, "args": args }))
+            .with_context(|| format!("send its arguments to {}", self.name))?;
         self.started = Some(Started {
-            child,
-            _lifeline: lifeline,
-            guard: Some(guard),
+            process,
+            guard,
+            _lifeline: stdin,
             status: None,
         });
         Ok(())
@@ -126,10 +126,11 @@ impl Process {
         let Some(started) = &mut self.started else {
             bail!("{}: join before start", self.name);
         };
-        // For one that was reaped before this is the status it had then.
-        let status = started.child.wait();
-        let status = status.with_context(|| format!("wait for {}", self.name))?;
-        started.ended(status, &self.name);
+        if let Some(status) = started.status {
+            return Ok(status); // it was reaped before
+        }
+        let status = started.guard.reap(|_| started.process.wait())?;
+        started.status = Some(status);
         Ok(status)
     }
 
@@ -157,10 +158,7 @@ impl Process {
             return Ok(false);
         };
         if started.status.is_none() {
-            let status = started.child.try_wait();
-            if let Some(status) = status.with_context(|| format!("wait for {}", self.name))? {
-                started.ended(status, &self.name);
-            }
+            started.status = started.guard.reap(|_| started.process.try_wait())?;
         }
         Ok(started.status.is_none())
     }
@@ -204,7 +202,7 @@ impl Process {
             bail!("{name}: {verb} before start");
         };
         if started.status.is_none() {
-            send(&mut started.child).with_context(|| format!("{verb} {name}"))?;
+            send(&mut started.process).with_context(|| format!("{verb} {name}"))?;
         }
         Ok(())
     }
@@ -218,16 +216,5 @@ impl Drop for Process {
             let _ = self.kill();
         }
         let _ = self.join();
-    }
-}
-
-impl Started {
-    fn ended(&mut self, status: ExitStatus, name: &str) {
-        if self.status.replace(status).is_none() {
-            if let Some(guard) = self.guard.take() {
-                guard.reaped();
-            }
-            report::reaped(self.child.id(), name);
-        }
     }
 }

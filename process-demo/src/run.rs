@@ -3,7 +3,7 @@
 //! cargo run -p process-demo -- run --name test
 
 use crate::process::Process;
-use shared_core::report::seen;
+use shared_core::report::require;
 use shared_core::{Result, check, fact, report, span, who};
 
 #[derive(clap::Args)]
@@ -28,16 +28,16 @@ pub fn run(options: &Options) -> Result<()> {
 
     check!(
         "the function ran in a process of its own",
-        pid.is_some_and(|pid| seen("child_pid") == pid && pid != who::pid())
+        pid.is_some_and(|pid| require("child_pid") == pid && pid != who::pid())
     );
     check!(
         "it was given the argument",
-        seen("child_was_given") == options.name
+        require("child_was_given") == options.name
     );
     if cfg!(unix) {
         check!(
             "its parent is the process that started it",
-            seen("child_ppid") == who::pid()
+            require("child_ppid") == who::pid()
         );
     }
     if let Some(exists) = pid.and_then(who::exists) {

@@ -1,22 +1,23 @@
 //! The options that all demos share, and the flow of a run: parse, check what
 //! can be checked beforehand, run the lesson, judge, draw.
 
+mod command;
 mod summary;
+mod targets;
 
-use crate::platform::catch_interrupts;
-use crate::report::{self, RUN, Run, Settings, complain};
+use crate::children::{WaitStatus, about_to_spawn};
+use crate::report::{self, CLOSED_PIPE, End, Session, Settings};
 use crate::timeline::{self, Timeline, svg, text};
-use crate::who;
+use crate::{cause, complain, ending, platform, who};
 use anyhow::{Context, Result};
-use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use command::{ALL, command, lesson_names, parse};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use summary::{Summary, SummaryLine};
+use summary::Summary;
+use targets::Target;
 
 /// The lessons of a demo: an enum with one variant a lesson, whose help texts
 /// are the claims. The first one is the headline lesson.
@@ -25,12 +26,6 @@ pub trait Lessons: Subcommand + FromArgMatches {
     const DEMO: &'static str;
     /// What the section is about, in one line.
     const ABOUT: &'static str;
-    /// What the first process is called: `parent`, or, where threads are the
-    /// point, the name of its main thread.
-    const ROLE: &'static str = "parent";
-    /// Whether every line names its thread.
-    const SHOW_THREADS: bool = false;
-
     /// Runs this lesson.
     ///
     /// # Errors
@@ -39,6 +34,17 @@ pub trait Lessons: Subcommand + FromArgMatches {
 
     /// The text of the snippet to copy.
     fn snippet(&self) -> &'static str;
+
+    /// What the first process is called in this lesson: where threads are the
+    /// point, the name of its main thread.
+    fn role(&self) -> &'static str {
+        "parent"
+    }
+
+    /// Whether every line of this lesson names its thread.
+    fn shows_threads(&self) -> bool {
+        false
+    }
 }
 
 /// The error of a lesson that Ctrl-C ended: what was done and what was not.
@@ -70,6 +76,9 @@ struct Options {
     /// Print the program to copy, and run nothing
     #[arg(long, global = true)]
     snippet: bool,
+    /// The process that runs all lessons, this one among them
+    #[arg(long, global = true, hide = true, value_name = "PID")]
+    started_by: Option<u32>,
 }
 
 const FAILED: u8 = 1;
@@ -80,7 +89,7 @@ const INTERRUPTED: u8 = 130;
 #[must_use]
 pub fn main<L: Lessons>() -> ExitCode {
     let command = command::<L>();
-    let status = match parse(&command) {
+    let status = match parse(&command, std::env::args_os().collect()) {
         Ok(matches) => try_main::<L>(&command, &matches),
         Err(error) if error.use_stderr() => {
             complain(format_args!("{}", error.render().to_string().trim_end()));
@@ -88,47 +97,14 @@ pub fn main<L: Lessons>() -> ExitCode {
         }
         Err(help) => print(&help.render().to_string()),
     };
-    ExitCode::from(status.unwrap_or_else(|error| {
+    let status = status.unwrap_or_else(|error| {
         complain(format_args!("{}: {error:#}", L::DEMO));
         FAILED
-    }))
-}
-
-fn command<L: Lessons>() -> Command {
-    let command = Options::augment_args(L::augment_subcommands(Command::new(L::DEMO)))
-        .about(L::ABOUT)
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommand(Command::new(ALL).about("Every lesson in turn"))
-        .subcommand_value_name("LESSON")
-        .subcommand_help_heading("Lessons")
-        .disable_help_subcommand(true)
-        .max_term_width(80);
-    let headline = lesson_names(&command).swap_remove(0);
-    command.after_help(format!("Without a lesson: {headline}"))
-}
-
-const ALL: &str = "all";
-
-/// Options of the headline lesson may stand without its name.
-fn parse(command: &Command) -> Result<ArgMatches, clap::Error> {
-    let mut words: Vec<OsString> = std::env::args_os().collect();
-    let matches = command.clone().try_get_matches_from(&words);
-    let names_a_lesson = words
-        .iter()
-        .any(|word| command.find_subcommand(word).is_some());
-    match matches {
-        Err(error) if error.kind() == ErrorKind::UnknownArgument && !names_a_lesson => {
-            words.insert(1, lesson_names(command).swap_remove(0).into());
-            command.clone().try_get_matches_from(&words)
-        }
-        matches => matches,
+    });
+    if ending::is_first_process() {
+        ending::end(status.into());
     }
-}
-
-fn lesson_names(command: &Command) -> Vec<String> {
-    let names = command.get_subcommands().map(Command::get_name);
-    let names = names.filter(|name| *name != ALL);
-    names.map(str::to_owned).collect()
+    ExitCode::from(status)
 }
 
 /// Prints what is not part of a run. A reader that has gone is no error.
@@ -138,8 +114,8 @@ fn print(text: &str) -> Result<u8> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("write to stdout")
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::anyhow!("write to stdout: {}", cause(error)))
         }
         _ => Ok(0),
     }
@@ -149,132 +125,190 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     let options = Options::from_arg_matches(matches)?;
     let names = lesson_names(command);
     let chosen = matches.subcommand_name();
-    let lessons: Vec<(&str, L)> = match chosen {
-        Some(ALL) => {
-            let all = names.iter().map(|name| with_defaults(command, name));
-            all.collect::<Result<_>>()?
-        }
-        Some(name) => vec![(name, L::from_arg_matches(matches)?)],
-        None => vec![with_defaults(command, &names[0])?],
-    };
-    if chosen == Some(ALL) && (options.svg.is_some() || options.trace.is_some()) {
-        complain(format_args!(
-            "{}: --svg and --trace take one lesson, not all",
-            L::DEMO
-        ));
-        return Ok(BAD_USAGE);
-    }
     if options.snippet {
-        let mut snippets: Vec<&str> = lessons.iter().map(|(_, l)| l.snippet()).collect();
-        snippets.dedup();
-        return print(&snippets.concat());
+        return print_snippets::<L>(command, matches);
     }
-    if options.svg.is_some() && options.svg == options.trace {
-        complain(format_args!("{}: --svg and --trace name one file", L::DEMO));
-        return Ok(BAD_USAGE);
+    if chosen == Some(ALL) {
+        if options.svg.is_some() || options.trace.is_some() {
+            return Ok(bad_usage::<L>("--svg and --trace take one lesson, not all"));
+        }
+        return run_all::<L>(&names, &options);
     }
-    for path in options.svg.iter().chain(&options.trace) {
-        ensure_writable(path)?;
+    let name = chosen.unwrap_or(&names[0]);
+    let lesson = match chosen {
+        Some(_) => L::from_arg_matches(matches)?,
+        None => with_defaults(command, name)?,
+    };
+
+    let mut targets: Vec<Target> = Vec::new();
+    for (option, path) in [("--svg", &options.svg), ("--trace", &options.trace)] {
+        let Some(path) = path else { continue };
+        let target = Target::open(option, path)?;
+        if let Some(other) = target.shares_with(&targets) {
+            return Ok(bad_usage::<L>(&format!(
+                "{other} and {option} name one file"
+            )));
+        }
+        targets.push(target);
     }
 
+    ending::begin_run().context("catch signals")?;
+    if let Some(parent) = options.started_by {
+        platform::die_with(parent);
+    }
     let settings = Settings {
         first: who::pid(),
         quiet: options.json,
         colour: wants_colour(),
-        show_threads: L::SHOW_THREADS,
+        show_threads: lesson.shows_threads(),
     };
-    let run = Run::new(L::ROLE, settings)?;
-    let run = RUN.get_or_init(|| run);
-    catch_interrupts().context("catch Ctrl-C")?;
-    let status = run_lessons(run, command, &lessons, &options);
-    if !options.json && matches!(status, Ok(status) if status != INTERRUPTED) {
-        let shown = chosen.filter(|name| *name != ALL).unwrap_or(&names[0]);
-        run.print(&format!(
-            "\nWhat runs at the same time may come in another order in your run.\n\
-             Lessons: {}, {ALL}. What you can change:\n  \
-             cargo run -p {} -- {shown} --help\n",
-            names.join(", "),
-            L::DEMO
-        ));
-    }
-    run.remove_log();
-    status
-}
-
-fn with_defaults<'a, L: Lessons>(command: &Command, name: &'a str) -> Result<(&'a str, L)> {
-    let matches = command.clone().try_get_matches_from([L::DEMO, name])?;
-    Ok((name, L::from_arg_matches(&matches)?))
-}
-
-/// Runs one lesson after the other and returns the worst exit status.
-fn run_lessons<L: Lessons>(
-    run: &Run,
-    command: &Command,
-    lessons: &[(&str, L)],
-    options: &Options,
-) -> Result<u8> {
-    let mut status = 0;
-    for (name, lesson) in lessons {
-        let claim = command.find_subcommand(name).and_then(Command::get_about);
-        let claim = claim.map(ToString::to_string).unwrap_or_default();
-        status = status.max(run_lesson(run, name, &claim, lesson, options)?);
-        if status == INTERRUPTED {
-            break;
-        }
+    let session = report::begin(lesson.role(), settings)?;
+    let status = run_lesson(session, command, name, &lesson, targets)?;
+    if status != INTERRUPTED && !options.json && options.started_by.is_none() {
+        print_what_else::<L>(&names, name)?;
     }
     Ok(status)
 }
 
+fn bad_usage<L: Lessons>(what: &str) -> u8 {
+    complain(format_args!("{}: {what}", L::DEMO));
+    BAD_USAGE
+}
+
+fn with_defaults<L: Lessons>(command: &Command, name: &str) -> Result<L> {
+    let matches = command.clone().try_get_matches_from([L::DEMO, name])?;
+    Ok(L::from_arg_matches(&matches)?)
+}
+
+/// That of the chosen lesson, or of all.
+fn print_snippets<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
+    let names = lesson_names(command);
+    let names = match matches.subcommand_name() {
+        Some(ALL) => names,
+        Some(name) => vec![name.to_owned()],
+        None => names[..1].to_vec(),
+    };
+    let snippet = |name: &String| Ok(with_defaults::<L>(command, name)?.snippet());
+    let mut snippets = names.iter().map(snippet).collect::<Result<Vec<_>>>()?;
+    snippets.dedup();
+    print(&snippets.concat())
+}
+
+fn print_what_else<L: Lessons>(names: &[String], name: &str) -> Result<u8> {
+    print(&format!(
+        "\nWhat runs at the same time may come in another order in your run.\n\
+         Lessons: {}, {ALL}. What you can change:\n  \
+         cargo run -p {} -- {name} --help\n",
+        names.join(", "),
+        L::DEMO
+    ))
+}
+
+/// Runs each lesson in a process of its own, so that no thread of one stands in
+/// the way of another's fork, and returns the worst exit status.
+fn run_all<L: Lessons>(names: &[String], options: &Options) -> Result<u8> {
+    ending::begin_run().context("catch signals")?;
+    ending::send_signals_on();
+    let program = std::env::current_exe().context("find this program")?;
+    let mut worst = 0;
+    for name in names {
+        let mut command = std::process::Command::new(&program);
+        command.args([name, "--started-by", &who::pid().to_string()]);
+        command.args(options.json.then_some("--json"));
+
+        let start = about_to_spawn(name)?;
+        let mut process = command.spawn().with_context(|| format!("start {name}"))?;
+        let mut child = start.made(process.id());
+        let status = child.reap(|_| process.wait())?;
+        if let Some(signal) = ending::sent_on() {
+            return Ok(u8::try_from(128 + signal).unwrap_or(FAILED));
+        }
+        let status = match status.end() {
+            Some(End::Exited(status)) => u8::try_from(status).unwrap_or(FAILED),
+            end => {
+                let how = end.map(|end| end.to_string()).unwrap_or_default();
+                complain(format_args!("{} {name}: {how}", L::DEMO));
+                FAILED
+            }
+        };
+        worst = worst.max(status);
+        if i32::from(status) == CLOSED_PIPE || status == INTERRUPTED {
+            return Ok(status);
+        }
+    }
+    if !options.json {
+        print_what_else::<L>(names, &names[0])?;
+    }
+    Ok(worst)
+}
+
 /// Runs one lesson and returns its exit status.
 fn run_lesson<L: Lessons>(
-    run: &Run,
+    session: &Session,
+    command: &Command,
     name: &str,
-    claim: &str,
     lesson: &L,
-    options: &Options,
+    targets: Vec<Target>,
 ) -> Result<u8> {
-    let title = format!("{} {name}: {claim}", L::DEMO);
-    if !options.json {
-        run.print(&format!("{title}\n"));
+    let claim = command.find_subcommand(name).and_then(Command::get_about);
+    let title = format!("{} {name}: {}", L::DEMO, claim.cloned().unwrap_or_default());
+    let json = session.settings.quiet;
+    if json {
+        session.set_last_words(Some(&Summary::interrupted(L::DEMO, name).to_line()));
+    } else {
+        session.say(&format!("{title}\n"));
     }
-    run.begin()?;
     let outcome = catch_unwind(AssertUnwindSafe(|| lesson.run()))
         // The panic hook has printed the message and the place.
         .unwrap_or_else(|_| Err(anyhow::anyhow!("the lesson panicked")));
     report::close_lane();
-    let error = match outcome {
-        Err(error) if error.is::<Interrupted>() => {
-            complain(format_args!("{} {name}: {error}", L::DEMO));
-            return Ok(INTERRUPTED);
-        }
-        outcome => outcome.err().map(|error| format!("{error:#}")),
+    let interrupted = matches!(&outcome, Err(error) if error.is::<Interrupted>());
+
+    let (events, cut_off) = report::all_events()?;
+    let timeline = Timeline::new(&events);
+    let damaged = (!timeline.something_was_cut_off())
+        .then(|| cut_off.first())
+        .flatten();
+    let error = outcome.err().map(|error| format!("{error:#}"));
+    let error = error.or_else(|| Some(format!("damaged event: {}", damaged?)));
+    let summary = Summary::new(L::DEMO, name, &events, cut_off.len(), error);
+    let mut status = match summary.ok {
+        _ if interrupted => INTERRUPTED,
+        true => 0,
+        false => FAILED,
     };
 
-    let events = report::events()?;
-    let summary = Summary::new(L::DEMO, name, &events, error);
-    let timeline = Timeline::new(&events);
-    if options.json {
-        let last = serde_json::to_string(&SummaryLine { summary: &summary })?;
-        run.print(&format!("{}{last}\n", timeline::json_lines(&events)));
-    } else {
-        let terminal = terminal_size::terminal_size_of(io::stdout());
-        let width = terminal.map_or(80, |(width, _)| width.0.into());
-        let mut text = format!("\n{}", text::draw(&timeline, width, run.settings.colour));
-        for check in &summary.checks {
-            text += &format!("  {} {}\n", if check.ok { '✔' } else { '✘' }, check.text);
+    session.set_last_words(None);
+    let text = match () {
+        () if json => timeline::json_lines(&events) + &summary.to_line(),
+        () if interrupted => String::new(), // one line says it, below
+        () => {
+            let terminal = terminal_size::terminal_size_of(io::stdout());
+            let width = terminal.map_or(80, |(width, _)| width.0.into());
+            let picture = text::draw(&timeline, width, session.settings.colour);
+            format!("\n{picture}{}", summary.check_lines())
         }
-        run.print(&text);
-    }
-    if let Some(path) = &options.svg {
-        write_file(path, &svg::draw(&timeline, &title, &who::machine()))?;
-    }
-    if let Some(path) = &options.trace {
-        write_file(path, &timeline::trace(&events))?;
+    };
+    if let Err(error) = session.print(&text)
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        complain(format_args!(
+            "{}: write to stdout: {}",
+            L::DEMO,
+            cause(error)
+        ));
+        status = FAILED;
+    } // if the reader is gone, the status tells all the same
+    for mut target in targets {
+        target.write(&match target.option() {
+            "--svg" => svg::draw(&timeline, &title, &who::machine()),
+            _ => timeline::trace(&events),
+        })?;
     }
     if let Some(error) = &summary.error {
         complain(format_args!("{} {name}: {error}", L::DEMO));
     }
-    Ok(if summary.ok { 0 } else { FAILED })
+    Ok(status)
 }
 
 /// Colour on a terminal only, and not where `NO_COLOR` is set (no-color.org).
@@ -282,30 +316,4 @@ fn wants_colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
     io::stdout().is_terminal() && !refused && !dumb
-}
-
-/// Finds out before the run whether `path` can be written after it, and leaves
-/// everything as it was. What is no file, a pipe say, is not touched.
-fn ensure_writable(path: &Path) -> Result<()> {
-    let context = || format!("write {}", path.display());
-    match path.metadata() {
-        Ok(kind) if kind.is_file() || kind.is_dir() => {
-            File::options()
-                .append(true)
-                .open(path)
-                .with_context(context)?;
-        }
-        Ok(_) => {}
-        Err(_) => {
-            File::create_new(path).with_context(context)?;
-            std::fs::remove_file(path).with_context(context)?;
-        }
-    }
-    Ok(())
-}
-
-fn write_file(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
-    complain(format_args!("wrote {}", path.display()));
-    Ok(())
 }

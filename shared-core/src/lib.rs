@@ -3,14 +3,20 @@
 //! A lesson keeps `fork`, `spawn`, `join`, `lock` and `send` in plain view;
 //! this crate only says who did what and when, and judges the evidence:
 //!
-//! - [`who`]: the process, the thread, the processor; children that must not
-//!   outlive a run;
-//! - [`mod@report`]: the writing side: [`report!`], [`span!`], [`fact!`], [`check!`];
+//! - [`cli`]: the options that all demos share, and the flow of a run;
 //! - [`timeline`]: the reading side: terminal, SVG, JSON, trace file;
-//! - [`timing`]: repeated measurement with median and spread;
-//! - [`cli`]: the options that all demos share, and the flow of a run.
+//! - [`children`]: a child is made, guarded, reaped;
+//! - [`mod@report`]: the writing side: [`report!`], [`span!`], [`fact!`], [`check!`];
+//! - [`ending`]: the list of children and the end of a run;
+//! - [`who`]: the process, the thread, the processor;
+//! - `platform`: everything that differs between systems;
+//! - [`timing`]: repeated measurement with median and spread.
+//!
+//! Each of them uses only those that stand below it.
 
+pub mod children;
 pub mod cli;
+pub mod ending;
 mod platform;
 pub mod report;
 pub mod timeline;
@@ -23,8 +29,15 @@ pub use cli::{Lessons, main};
 /// What an error says, without the number that the standard library appends:
 /// `Resource temporarily unavailable`.
 #[must_use]
-pub fn cause(error: &std::io::Error) -> String {
-    let text = error.to_string();
+pub fn cause(error: impl std::fmt::Display) -> String {
+    let text = format!("{error:#}");
     let number = text.find(" (os error");
     text[..number.unwrap_or(text.len())].to_owned()
+}
+
+/// Writes a line to stderr: for what went wrong, and is no part of the run. (A
+/// stderr that cannot be written is no reason to panic, as `eprintln!` does.)
+pub fn complain(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

@@ -1,18 +1,28 @@
-//! Everything that differs between systems. What lessons need of it is public
-//! in the module `who`.
+//! Everything that differs between systems. A leaf: it knows nothing of ours.
 
-#[cfg(unix)]
-mod children;
-#[cfg(not(unix))]
-mod portable;
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(unix)]
-pub(crate) use children::catch_interrupts;
-#[cfg(unix)]
-pub use children::{ChildGuard, Starting, hold_if_ending, ignores_ctrl_c, starting, stop};
-#[cfg(not(unix))]
-pub use portable::*;
-#[cfg(unix)]
 pub use unix::*;
+#[cfg(windows)]
+pub use windows::*;
+
+/// A number for the calling thread where the system's own cannot be had: the
+/// PID for the main thread, 1, 2, 3 … for others in the order of asking.
+#[cfg(not(target_os = "linux"))]
+fn own_thread_number() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static NUMBER: Option<u64> = (std::thread::current().name() != Some("main"))
+            .then(|| NEXT.fetch_add(1, Relaxed));
+    }
+    let number = NUMBER.try_with(|number| *number);
+    number
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| u64::from(std::process::id()))
+}

@@ -8,18 +8,23 @@
 
 mod event;
 mod lane;
-mod run;
+mod log;
+mod session;
 
-use crate::who;
+use crate::platform::ToChild;
+use crate::{complain, who};
 use anyhow::Result;
-pub use event::{Event, Phase};
+pub use event::{End, Event, Phase};
 pub(crate) use lane::close_lane;
 use lane::{arg, cpu, record};
-pub(crate) use run::{RUN, Run, Settings, lane_style};
-pub use run::{TakingPart, hand_on, take_part};
+use log::LOG;
 use serde_json::{Map, Value};
+#[cfg(unix)]
+pub(crate) use session::begin_part;
+pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, lane_style};
+pub use session::{HandOn, Input, Part, hand_on, take_part};
 use std::fmt;
-use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Says one thing: a whole line on stdout, with the time, who says it, and the
 /// text (arguments as for `format!`; up to 38 characters fit into 80 columns).
@@ -78,18 +83,12 @@ impl Drop for Span {
 pub fn report(text: fmt::Arguments<'_>) {
     let text = text.to_string();
     let time = record(Phase::Instant, "report", &text, Map::new());
-    match RUN.get() {
-        Some(run) if run.settings.quiet => {}
-        Some(run) => run.print(&run.line(time, &text)),
+    match session::session() {
+        Some(session) if session.settings.quiet => {}
+        Some(session) => session.say(&session.line(time, &text)),
         // Outside a run: a worker that a person started by hand, say.
         None => complain(format_args!("{} {}: {text}", who::name(), who::pid())),
     }
-}
-
-/// Writes a line to stderr: for what went wrong, and is no part of the run. (A
-/// stderr that cannot be written is no reason to panic, as `eprintln!` does.)
-pub fn complain(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// See [`fact!`](crate::fact!).
@@ -110,61 +109,61 @@ pub fn check(text: fmt::Arguments<'_>, ok: bool) {
 /// The value of a fact, whoever recorded it; the last one if there are
 /// several. A fact that never arrived is a failed check, and `Value::Null`:
 /// a child that died early cannot pass.
-#[must_use]
-pub fn seen(name: &str) -> Value {
-    let value = RUN.get().and_then(|run| run.fact(name));
-    if value.is_none() {
-        crate::check!("the fact {name} arrived", false);
+pub fn require(name: &str) -> Value {
+    let value = LOG.get().map_or(Ok(None), |log| log.fact(name));
+    match value {
+        Ok(Some(value)) => return value,
+        Ok(None) => crate::check!("the fact {name} arrived", false),
+        Err(error) => crate::check!("the fact {name} can be read: {error:#}", false),
     }
-    value.unwrap_or_default()
+    Value::Null
 }
 
 /// All events of the run so far, in order of time.
 ///
 /// # Errors
-/// When the event log cannot be read, or a line of it is damaged.
-pub fn events() -> Result<Vec<Event>> {
-    let Some(run) = RUN.get() else {
-        return Ok(Vec::new());
-    };
-    let (mut events, _) = run.events_from(0)?;
-    events.sort_by(|a, b| a.ts.total_cmp(&b.ts));
-    Ok(events)
+/// When the event log cannot be read.
+pub fn events() -> Result<Arc<Vec<Event>>> {
+    LOG.get()
+        .map_or_else(|| Ok(Arc::default()), log::Log::events)
+}
+
+/// All events of the run, once its threads have ended, and the records among
+/// them that were cut off.
+pub(crate) fn all_events() -> Result<(Arc<Vec<Event>>, Vec<String>)> {
+    lane::let_lanes_close();
+    let events = events()?;
+    Ok((events, LOG.get().map(log::Log::cut_off).unwrap_or_default()))
 }
 
 /// Marks in the child's own lane that its parent has started it. `role` is
 /// what the child is called, in case that it never comes to say so itself.
-pub fn started(child: u32, role: &str) {
-    mark(child, "started", role);
+pub(crate) fn started(child: u32, role: &str) {
+    mark(child, "started", role, arg("by", who::tid()));
 }
 
-/// Marks in the child's own lane that its parent has reaped it: between its
-/// last event and this one it had ended and was a zombie, or it was killed.
-pub fn reaped(child: u32, role: &str) {
-    mark(child, "reaped", role);
+/// Marks in the child's own lane that its parent has reaped it, and how it had
+/// ended: between its last event and this one it was a zombie, or was killed.
+pub(crate) fn reaped(child: u32, role: &str, end: &End) {
+    let mut args = arg("by", who::tid());
+    args.extend([end.arg()]);
+    mark(child, "reaped", role, args);
 }
 
-fn mark(child: u32, category: &str, role: &str) {
-    let Some(run) = RUN.get() else { return };
-    run.append(&Event {
+fn mark(child: u32, category: &str, role: &str, args: Map<String, Value>) {
+    let Some(log) = LOG.get() else { return };
+    log.append(&Event {
         name: role.to_owned(),
         cat: category.to_owned(),
         ph: Phase::Instant,
-        ts: run.elapsed_us(),
+        ts: log.elapsed_us(),
         pid: child,
         tid: u64::from(child),
-        args: arg("by", who::tid()),
+        args,
     });
 }
 
-/// The part of a forked child: runs `body` in the role `role` and leaves with
-/// the status that it returns (101 after a panic), never returning into code
-/// that is its parent's.
-#[cfg(unix)]
-pub fn in_child(role: &str, body: impl FnOnce() -> i32) -> ! {
-    who::set_role(role);
-    lane::open_lane();
-    let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-    close_lane();
-    who::exit_now(status.unwrap_or(101))
-}
+/// The parent's end of the stdin of a process that takes part in the run.
+pub type Stdin = ToChild;
+
+pub use crate::platform::{disregard_ctrl_c, redirect_stdout_to_stderr};

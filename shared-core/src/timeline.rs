@@ -5,9 +5,10 @@
 pub mod svg;
 pub mod text;
 
-use crate::report::{Event, Phase};
+use crate::report::{End, Event, Phase};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 /// The lanes of a run, in the order in which they began.
 #[derive(Debug)]
@@ -40,6 +41,41 @@ pub struct Lane {
     pub reaped: Option<f64>,
     /// When it was started and reaped, and by which thread.
     pub marks: Vec<(f64, u64)>,
+    /// How it ended.
+    pub end: LaneEnd,
+}
+
+/// How a lane ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneEnd {
+    /// It said so itself.
+    Said,
+    /// It did not come to say so; this is what wait told of its process.
+    Told(End),
+    /// Not at all: the process or the thread was there to the last.
+    StillThere,
+}
+
+impl LaneEnd {
+    /// The signal that killed it.
+    #[must_use]
+    pub fn signal(&self) -> Option<&str> {
+        match self {
+            Self::Told(End::Killed(signal)) => Some(signal),
+            _ => None,
+        }
+    }
+}
+
+/// `killed by SIGKILL`
+impl fmt::Display for LaneEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said => f.write_str("ended"),
+            Self::Told(end) => end.fmt(f),
+            Self::StillThere => f.write_str("still there"),
+        }
+    }
 }
 
 /// A stretch of time with a name.
@@ -49,10 +85,10 @@ pub struct Span {
     pub name: String,
     /// When it began, in microseconds.
     pub begin: f64,
-    /// When it ended, in microseconds; for one that was cut off the last that
-    /// is known of the lane.
+    /// When it ended, in microseconds; for one that was cut off, when the
+    /// process was reaped.
     pub end: f64,
-    /// It never ended: the process was killed.
+    /// It never ended: the process was killed, or is there still.
     pub cut_off: bool,
     /// How many spans of the lane it stands in.
     pub depth: usize,
@@ -79,6 +115,9 @@ impl Timeline {
         if let Some(first) = lanes.first_mut() {
             first.life.begin = 0.0; // the first process was there before the run
         }
+        for lane in &mut lanes {
+            lane.find_out_end(events, length);
+        }
         for index in 0..lanes.len() {
             let pid = lanes[index].pid;
             let several = lanes.iter().filter(|lane| lane.pid == pid).count() > 1;
@@ -92,6 +131,20 @@ impl Timeline {
             }
         }
         Self { lanes, length }
+    }
+
+    /// Whether some process was ended by another, or with threads that were not
+    /// done yet: in the middle of whatever it was writing.
+    #[must_use]
+    pub fn something_was_cut_off(&self) -> bool {
+        let told = |lane: &Lane| matches!(lane.end, LaneEnd::Told(_));
+        self.lanes.iter().any(told)
+    }
+
+    /// The signals that killed processes, by name.
+    fn signals(&self) -> Vec<&str> {
+        let signals = self.lanes.iter().filter_map(|lane| lane.end.signal());
+        signals.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
@@ -113,7 +166,7 @@ fn last_moment(events: &[Event]) -> f64 {
 
 impl Lane {
     fn new(events: &[&Event]) -> Self {
-        let (first, last) = (events[0], events[events.len() - 1]);
+        let first = events[0];
         let mut lane = Self {
             pid: first.pid,
             tid: first.tid,
@@ -123,6 +176,7 @@ impl Lane {
             reports: Vec::new(),
             reaped: None,
             marks: Vec::new(),
+            end: LaneEnd::StillThere,
         };
         let mut open = Vec::new();
         for event in events {
@@ -158,12 +212,37 @@ impl Lane {
                 _ => {}
             }
         }
-        for span in lane.spans.iter_mut().chain([&mut lane.life]) {
-            if span.cut_off {
-                span.end = last.ts;
-            }
-        }
         lane
+    }
+
+    /// Whether it ended, and was a zombie until it was reaped.
+    fn was_a_zombie(&self) -> bool {
+        self.reaped.is_some() && self.end == LaneEnd::Said
+    }
+
+    /// A lane that did not say that it ended has ended with its process, or is
+    /// there still.
+    fn find_out_end(&mut self, events: &[Event], length: f64) {
+        let reaped = |event: &&Event| event.pid == self.pid && event.cat == "reaped";
+        let reaped = events.iter().find(reaped);
+        let told = reaped.and_then(|event| Some((event.ts, End::from_args(&event.args)?)));
+        let last = match told {
+            // A process may be killed after its last word, and before its end.
+            Some((time, end)) if self.life.cut_off || matches!(end, End::Killed(_)) => {
+                self.end = LaneEnd::Told(end);
+                time
+            }
+            _ if self.life.cut_off => length,
+            _ => {
+                self.end = LaneEnd::Said;
+                return;
+            }
+        };
+        self.life.cut_off = self.end.signal().is_some();
+        self.life.end = last;
+        for span in self.spans.iter_mut().filter(|span| span.cut_off) {
+            span.end = last;
+        }
     }
 }
 
@@ -249,9 +328,55 @@ mod tests {
             event(Phase::Begin, "life", "parent", 0.0, 1),
             event(Phase::Begin, "life", "child", 100.0, 2),
             event(Phase::Begin, "span", "work", 200.0, 2),
-            event(Phase::Instant, "reaped", "reaped", 800.0, 2),
+            reaped("signal", "SIGTERM".into(), 800.0, 2),
             event(Phase::End, "life", "", 1000.0, 1),
         ]
+    }
+
+    fn reaped(name: &str, how: Value, ts: f64, pid: u32) -> Event {
+        let mut event = event(Phase::Instant, "reaped", "child", ts, pid);
+        event.args.insert(name.to_owned(), how);
+        event
+    }
+
+    /// Children that end in each of the four ways, and a thread that does not.
+    pub(super) fn four_ends() -> Vec<Event> {
+        let mut events = vec![event(Phase::Begin, "life", "parent", 0.0, 1)];
+        for pid in 2..=5 {
+            events.push(event(Phase::Instant, "started", "child", 100.0, pid));
+        }
+        let mut thread = event(Phase::Begin, "life", "detached", 200.0, 1);
+        thread.tid = 6;
+        events.extend([
+            thread,
+            event(Phase::Begin, "life", "child", 200.0, 2),
+            event(Phase::End, "life", "", 500.0, 2),
+            reaped("status", 0.into(), 600.0, 2),
+            reaped("status", 3.into(), 700.0, 3),
+            reaped("signal", "SIGTERM".into(), 800.0, 4),
+            reaped("signal", "SIGKILL".into(), 900.0, 5),
+            event(Phase::End, "life", "", 1000.0, 1),
+        ]);
+        events
+    }
+
+    #[test]
+    fn how_a_lane_ended_is_what_wait_told() {
+        let timeline = Timeline::new(&four_ends());
+        let ends = timeline.lanes.iter().map(|lane| lane.end.to_string());
+        assert_eq!(
+            ends.collect::<Vec<_>>(),
+            [
+                "ended",
+                "ended",
+                "exited with status 3",
+                "killed by SIGTERM",
+                "killed by SIGKILL",
+                "still there"
+            ]
+        );
+        assert!((timeline.lanes[5].life.end - timeline.length).abs() < f64::EPSILON);
+        assert!(!timeline.lanes[2].life.cut_off && timeline.lanes[3].life.cut_off);
     }
 
     #[test]

@@ -1,14 +1,7 @@
-//! Who is speaking: the process, the thread, the processor; and children that
-//! must not outlive the run.
+//! Who is speaking: the process, the thread, the processor.
 
+pub use crate::platform::{cpu, exists, ppid, threads, tid};
 use std::sync::{Mutex, PoisonError};
-
-pub use crate::platform::{
-    ChildGuard, Starting, cpu, exists, hold_if_ending, ignores_ctrl_c, ppid,
-    redirect_stdout_to_stderr, starting, stop, tid,
-};
-#[cfg(unix)]
-pub use crate::platform::{ensure_single_thread, exit_now};
 
 /// What this process is called in the run: `parent`, `child`, `worker 1`, …
 static ROLE: Mutex<String> = Mutex::new(String::new());
@@ -60,21 +53,4 @@ pub fn machine() -> String {
         std::env::consts::OS,
         std::env::consts::ARCH
     )
-}
-
-/// A number for the calling thread where the system's own cannot be had: the
-/// PID for the main thread, 1, 2, 3 … for others in the order of asking.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn own_thread_number() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    thread_local! {
-        static NUMBER: Option<u64> = (std::thread::current().name() != Some("main"))
-            .then(|| NEXT.fetch_add(1, Relaxed));
-    }
-    NUMBER
-        .try_with(|number| *number)
-        .ok()
-        .flatten()
-        .unwrap_or_else(|| u64::from(pid()))
 }

@@ -14,10 +14,10 @@ fn main() -> std::process::ExitCode {
 #[cfg(unix)]
 mod storm {
     use nix::sys::signal::{Signal, raise};
-    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::sys::wait::waitpid;
     use nix::unistd::{ForkResult, fork, pause};
-    use shared_core::report::{events, in_child, reaped, seen, started};
-    use shared_core::who::{ChildGuard, ensure_single_thread, starting};
+    use shared_core::children::{Child, WaitStatus as _, about_to_fork};
+    use shared_core::report::{End, events, require};
     use shared_core::{Lessons, Result, check, fact, report, span};
 
     #[derive(clap::Subcommand)]
@@ -49,27 +49,23 @@ mod storm {
             match self {
                 Self::Speak { processes, lines } => speak(*processes, *lines),
                 Self::Die => {
-                    wait_for(&make(1, |_| {
+                    wait_for(&mut make(1, |_| {
                         let _span = span!("dying");
                         let _ = raise(Signal::SIGKILL);
                         fact!("survived", true);
                         0
                     })?)?;
-                    check!("the child survived", seen("survived") == true);
+                    check!("the child survived", require("survived") == true);
                     Ok(())
                 }
-                Self::Hang => wait_for(&make(3, |_| wait_for_ever())?),
+                Self::Hang => wait_for(&mut make(3, |_| wait_for_ever())?).map(drop),
                 Self::Panic => {
                     let _children = make(1, |_| wait_for_ever())?;
                     panic!("the parent panics");
                 }
                 Self::ChildPanics => {
-                    let children = make(1, |_| panic!("the child panics"))?;
-                    let status = waitpid(children[0].pid(), None)?;
-                    check!(
-                        "it left with 101",
-                        matches!(status, WaitStatus::Exited(_, 101))
-                    );
+                    let ends = wait_for(&mut make(1, |_| panic!("the child panics"))?);
+                    check!("it left with 101", ends? == [End::Exited(101)]);
                     Ok(())
                 }
                 Self::NoCheck => Ok(()),
@@ -82,13 +78,13 @@ mod storm {
     }
 
     fn speak(processes: u32, lines: u32) -> Result<()> {
-        let children = make(processes, |number| {
+        let mut children = make(processes, |number| {
             for line in 0..lines {
                 report!("process {number} line {line} end");
             }
             0
         })?;
-        wait_for(&children)?;
+        wait_for(&mut children)?;
         let said = events()?
             .iter()
             .filter(|event| event.cat == "report")
@@ -105,28 +101,25 @@ mod storm {
         }
     }
 
-    fn make(count: u32, body: impl Fn(u32) -> i32) -> Result<Vec<ChildGuard>> {
+    fn make(count: u32, body: impl Fn(u32) -> i32) -> Result<Vec<Child>> {
         let mut children = Vec::new();
         for number in 0..count {
-            ensure_single_thread()?;
-            let start = starting();
+            let start = about_to_fork("child")?;
             // SAFETY: this program makes no thread, as just confirmed.
             match unsafe { fork() }? {
-                ForkResult::Child => in_child("child", || body(number)),
-                ForkResult::Parent { child } => {
-                    children.push(start.guard(child));
-                    started(child.as_raw().unsigned_abs(), "child");
-                }
+                ForkResult::Child => start.in_child(|| body(number)),
+                ForkResult::Parent { child } => children.push(start.made(child)),
             }
         }
         Ok(children)
     }
 
-    fn wait_for(children: &[ChildGuard]) -> Result<()> {
+    fn wait_for(children: &mut [Child]) -> Result<Vec<End>> {
+        let mut ends = Vec::new();
         for child in children {
-            waitpid(child.pid(), None)?;
-            reaped(child.pid().as_raw().unsigned_abs(), "child");
+            let status = child.reap(|pid| waitpid(pid, None))?;
+            ends.extend(status.end());
         }
-        Ok(())
+        Ok(ends)
     }
 }

@@ -78,13 +78,28 @@ fn no_line_is_torn_or_lost_in_a_file() {
 
 #[test]
 fn a_reader_that_leaves_ends_the_run_quietly() {
+    // Without a verdict with the status of a SIGPIPE; with one, with that one.
     for demo in DEMOS {
-        let run = Run::shell(&format!("{{{demo}}} | head -1; exit $PIPESTATUS")).run();
-        let run = run.expect_status(0);
-        assert_eq!(run.stdout.lines().count(), 1, "{run:#?}");
-        assert_eq!(run.stderr, "");
-        let run = Run::shell(&format!("{{{demo}}} --json | head -1; exit $PIPESTATUS")).run();
-        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+        for args in ["", "--json"] {
+            let run = Run::shell(&format!("{{{demo}}} {args} | head -1; exit $PIPESTATUS")).run();
+            assert!([Some(141), Some(0)].contains(&run.status), "{run:#?}");
+            assert_eq!(run.stdout.lines().count(), 1, "{run:#?}");
+            assert_eq!(run.stderr, "");
+        }
+    }
+}
+
+#[test]
+fn a_failing_lesson_whose_reader_is_gone_has_failed() {
+    // `--json` prints nothing before the verdict.
+    let script = "{examples/storm} die --json | (exec <&-; sleep 0); exit $PIPESTATUS";
+    for _ in 0..20 {
+        let _ = Run::shell(script).run().expect_status(1);
+    }
+    let script = "{examples/storm} die | (exec <&-; sleep 0); exit $PIPESTATUS";
+    for _ in 0..20 {
+        let run = Run::shell(script).run();
+        assert!([Some(1), Some(141)].contains(&run.status), "{run:#?}");
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! cargo run -p thread-demo -- start-join --count 3
 
-use shared_core::report::{Event, Phase, events, seen};
+use shared_core::report::{Event, Phase, events, require};
 use shared_core::timing::measure;
 use shared_core::{Context, Result, check, fact, report, span, who};
 use std::panic::resume_unwind;
@@ -85,11 +85,14 @@ fn microseconds(time: Duration) -> f64 {
 }
 
 fn judge(count: u32) -> Result<()> {
-    check!("both have the same PID", seen("thread_pid") == who::pid());
+    check!(
+        "both have the same PID",
+        require("thread_pid") == who::pid()
+    );
     if cfg!(target_os = "linux") {
         check!(
             "each has a TID of its own",
-            seen("thread_tid") != who::tid()
+            require("thread_tid") != who::tid()
         );
     }
 
@@ -98,7 +101,7 @@ fn judge(count: u32) -> Result<()> {
         let of = move |e: &&Event| e.tid == tid && e.cat == "report";
         events.iter().filter(of)
     };
-    let thread = seen("thread_tid").as_u64().unwrap_or_default();
+    let thread = require("thread_tid").as_u64().unwrap_or_default();
     check!(
         "the thread counted to the end",
         said_by(thread).count() == count as usize

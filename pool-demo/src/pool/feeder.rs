@@ -4,7 +4,8 @@ use super::process::WorkerProcess;
 use super::{Failure, Outcome, StartWorker};
 use crate::protocol::{Job, Message};
 use crossbeam::channel::{Receiver, Sender, never, select};
-use shared_core::{Context, Result, ensure, report, who};
+use shared_core::ending::park_if_ending;
+use shared_core::{Result, ensure, report};
 use std::convert::Infallible;
 
 /// How often a worker is replaced before it has done anything: one that dies
@@ -63,7 +64,9 @@ impl Feeder {
                 },
             }
         }
-        self.worker.end(&self.stop);
+        if let Err(error) = self.worker.end(&self.stop) {
+            report!("{error:#}");
+        }
     }
 
     fn answer(&mut self, outcome: Outcome) {
@@ -80,8 +83,8 @@ impl Feeder {
     fn replace_worker(&mut self) -> Result<()> {
         let pid = self.worker.pid();
         let status = self.worker.kill();
-        who::hold_if_ending();
-        let status = status.with_context(|| format!("wait for {pid}"))?;
+        park_if_ending();
+        let status = status?;
         report!("{} {pid} died: {status}", self.worker.role());
         let deaths = self.deaths + 1;
         if self.begun || deaths >= MOST_DEATHS {

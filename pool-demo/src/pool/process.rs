@@ -1,51 +1,76 @@
 //! A worker process, as the pool sees it.
 
-use super::StartWorker;
+use super::{StartWorker, WorkerCommand};
 use crate::protocol::{Job, Message};
 use crossbeam::channel::{Receiver, Sender, select, unbounded};
 use serde_json::json;
-use shared_core::who::{ChildGuard, starting};
-use shared_core::{Context, Error, Result, bail, report};
+use shared_core::children::{self, about_to_spawn};
+use shared_core::report::HandOn;
+use shared_core::{Context, Error, Result, anyhow, bail, cause};
 use std::convert::Infallible;
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::process::{Child, ChildStdout, ExitStatus};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a worker that talks no more may take to end.
+const MOST_TIME_TO_END: Duration = Duration::from_secs(1);
 
 /// One worker process. Dropped, it is killed and reaped.
 pub(super) struct WorkerProcess {
     pub(super) number: usize,
-    child: Child,
-    stdin: Option<ChildStdin>,
+    process: Child,
+    guard: children::Child,
+    stdin: Option<Box<dyn Write + Send>>,
     pub(super) messages: Receiver<Message>,
-    /// There until the worker is reaped.
-    guard: Option<ChildGuard>,
+    /// There once the worker was reaped.
+    status: Option<ExitStatus>,
 }
 
 impl WorkerProcess {
     pub(super) fn start(number: usize, command: StartWorker) -> Result<Self> {
         let role = role(number);
-        let mut command = command(&role)?;
-        let start = starting();
-        let mut child = command.spawn().context("start a worker")?;
-        let guard = start.guard(child.id());
-        report::started(child.id(), &role);
+        let WorkerCommand {
+            mut command,
+            hand_on,
+        } = command()?;
+        // This thread stays until it has reaped the worker.
+        let start = about_to_spawn(&role)?.ends_with_this_thread();
+        let mut process = command.spawn().context("start a worker")?;
+        let guard = start.made(process.id());
 
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take();
         let (sender, messages) = unbounded();
-        let guard = Some(guard);
-        let worker = Self {
+        let stdout = process.stdout.take();
+        let mut worker = Self {
             number,
-            child,
-            stdin,
-            messages,
+            process,
             guard,
+            stdin: None,
+            messages,
+            status: None,
         };
+        worker.stdin = worker.take_stdin(hand_on).context("start a worker")?;
         thread::Builder::new()
             .name("messages".to_owned())
             .spawn(move || read_messages(stdout, &sender))
             .context("make a thread")?;
         Ok(worker)
+    }
+
+    /// A worker of this run is sent what it needs for that over its stdin; one
+    /// of another kind has a plain pipe.
+    fn take_stdin(&mut self, hand_on: Option<HandOn>) -> io::Result<Option<Box<dyn Write + Send>>> {
+        match hand_on {
+            Some(hand_on) => {
+                let stdin = self.guard.takes_part(hand_on, &mut self.process);
+                // One that is gone already is found out when it is not ready.
+                match stdin {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
+                    stdin => Ok(Some(Box::new(stdin?))),
+                }
+            }
+            None => Ok(self.process.stdin.take().map(|stdin| Box::new(stdin) as _)),
+        }
     }
 
     /// Whether the worker is ready; `false` when the pool was terminated.
@@ -71,31 +96,38 @@ impl WorkerProcess {
         }
     }
 
-    /// Lets an idle worker end by itself, unless the pool is terminated. It has
-    /// ended when its messages have; drop reaps it, and kills one that only
-    /// stopped talking.
-    pub(super) fn end(&mut self, stop: &Receiver<Infallible>) {
+    /// Lets an idle worker end by itself, unless the pool is terminated. Its
+    /// messages end when it does; one that only stopped talking is killed.
+    pub(super) fn end(&mut self, stop: &Receiver<Infallible>) -> Result<()> {
         self.stdin = None;
         select! {
             recv(self.messages) -> _ => {}
-            recv(stop) -> _ => {}
+            recv(stop) -> _ => return Ok(()), // dropping it kills it
         }
+        let talked_last = Instant::now();
+        while self.status.is_none() && talked_last.elapsed() < MOST_TIME_TO_END {
+            self.status = self.guard.reap(|_| self.process.try_wait())?;
+            thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
     }
 
     /// Kills and reaps it. One that has ended before is only reaped; for one
     /// that was reaped before this is the status it had then.
-    pub(super) fn kill(&mut self) -> io::Result<ExitStatus> {
-        self.child.kill()?;
-        let status = self.child.wait()?;
-        if let Some(guard) = self.guard.take() {
-            guard.reaped();
-            report::reaped(self.child.id(), &self.role());
+    pub(super) fn kill(&mut self) -> Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
         }
+        self.process
+            .kill()
+            .map_err(|error| anyhow!("kill {}: {}", self.role(), cause(&error)))?;
+        let status = self.guard.reap(|_| self.process.wait())?;
+        self.status = Some(status);
         Ok(status)
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     pub(super) fn role(&self) -> String {

@@ -4,11 +4,16 @@ use super::*;
 use std::process::Stdio;
 
 /// A worker written in shell.
-fn shell(script: &str) -> Command {
+fn shell(script: &str) -> WorkerCommand {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
+    piped(command)
+}
+
+fn piped(mut command: Command) -> WorkerCommand {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    command
+    let hand_on = None;
+    WorkerCommand { command, hand_on }
 }
 
 fn outcomes(workers: usize, tasks: usize, command: StartWorker) -> Vec<Outcome> {
@@ -29,7 +34,7 @@ const WORK: &str = r#"id=${line#*:}; id=${id%%,*}
 
 #[test]
 fn workers_do_all_tasks() {
-    let work = |_: &str| {
+    let work = || {
         Ok(shell(&format!(
             r#"echo '"ready"'; while read -r line; do {WORK}; done"#
         )))
@@ -40,7 +45,7 @@ fn workers_do_all_tasks() {
 #[test]
 fn a_task_that_was_not_begun_goes_to_the_next_worker() {
     // Each worker dies as soon as it has read its second task.
-    let work = |_: &str| {
+    let work = || {
         Ok(shell(&format!(
             r#"echo '"ready"'; read -r line; {WORK}; read -r line"#
         )))
@@ -51,7 +56,7 @@ fn a_task_that_was_not_begun_goes_to_the_next_worker() {
 #[test]
 fn a_worker_that_dies_takes_only_the_task_that_it_had_begun() {
     // Task 3 is the death of whoever begins it.
-    let work = |_: &str| {
+    let work = || {
         Ok(shell(&format!(
             r#"echo '"ready"'
             while read -r line; do
@@ -71,7 +76,7 @@ fn a_worker_that_dies_takes_only_the_task_that_it_had_begun() {
 
 #[test]
 fn a_task_on_which_every_worker_dies_is_given_up() {
-    let work = |_: &str| Ok(shell(r#"echo '"ready"'; read -r line"#));
+    let work = || Ok(shell(r#"echo '"ready"'; read -r line"#));
     let outcomes = outcomes(1, 3, work);
     assert!(died(&outcomes[0]) && died(&outcomes[1]));
     assert!(matches!(outcomes[2..], [Err(Failure::NotRun)]));
@@ -79,7 +84,7 @@ fn a_task_on_which_every_worker_dies_is_given_up() {
 
 #[test]
 fn a_worker_that_says_what_is_no_message_is_replaced() {
-    let work = |_: &str| {
+    let work = || {
         Ok(shell(&format!(
             r#"echo '"ready"'; read -r line; {WORK}; echo nonsense; exec sleep 3600"#
         )))
@@ -89,14 +94,14 @@ fn a_worker_that_says_what_is_no_message_is_replaced() {
 
 #[test]
 fn a_worker_that_is_never_ready_is_an_error() {
-    let error = Pool::start(2, |_| Ok(shell("exit 5")))
+    let error = Pool::start(2, || Ok(shell("exit 5")))
         .err()
         .expect("an error");
     assert_eq!(
         error.to_string(),
         "worker 1 ended before it was ready: exit status: 5"
     );
-    let error = Pool::start(1, |_| Ok(Command::new("/nowhere")))
+    let error = Pool::start(1, || Ok(piped(Command::new("/nowhere"))))
         .err()
         .expect("an error");
     assert!(
@@ -108,7 +113,7 @@ fn a_worker_that_is_never_ready_is_an_error() {
 #[test]
 fn a_terminated_pool_ends_at_once() {
     let mut pool =
-        Pool::start(2, |_| Ok(shell(r#"echo '"ready"'; exec sleep 3600"#))).expect("a pool");
+        Pool::start(2, || Ok(shell(r#"echo '"ready"'; exec sleep 3600"#))).expect("a pool");
     pool.submit(Task::SleepMs(0)).expect("an open pool");
     pool.terminator().terminate();
     assert!(matches!(pool.join()[..], [Err(Failure::NotRun)]));
@@ -117,7 +122,7 @@ fn a_terminated_pool_ends_at_once() {
 #[test]
 fn as_many_tasks_as_there_are_workers_run_at_the_same_time() {
     // Each task ends only when three have begun; for 20 s it waits for that.
-    let work = |_: &str| {
+    let work = || {
         Ok(shell(&format!(
             r#"begun=${{TMPDIR:-/tmp}}/pool-test-$PPID; mkdir -p $begun; echo '"ready"'
             while read -r line; do

@@ -4,19 +4,16 @@ use crate::report::Event;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The last line of `--json`.
-#[derive(Serialize)]
-pub(super) struct SummaryLine<'a> {
-    pub(super) summary: &'a Summary,
-}
-
 /// The verdict on one lesson, as `--json` gives it.
 #[derive(Serialize)]
 pub(super) struct Summary {
     demo: &'static str,
     lesson: String,
     pub(super) ok: bool,
-    pub(super) checks: Vec<Check>,
+    checks: Vec<Check>,
+    /// How many records of the event log were cut off, since their process was
+    /// killed while it wrote them.
+    cut_off: usize,
     /// Those facts that are numbers.
     facts: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,9 +21,9 @@ pub(super) struct Summary {
 }
 
 #[derive(Serialize)]
-pub(super) struct Check {
-    pub(super) text: String,
-    pub(super) ok: bool,
+struct Check {
+    text: String,
+    ok: bool,
 }
 
 impl Summary {
@@ -34,6 +31,7 @@ impl Summary {
         demo: &'static str,
         lesson: &str,
         events: &[Event],
+        cut_off: usize,
         error: Option<String>,
     ) -> Self {
         let of = |category| events.iter().filter(move |event| event.cat == category);
@@ -58,8 +56,31 @@ impl Summary {
             lesson: lesson.to_owned(),
             ok: error.is_none() && checks.iter().all(|check| check.ok),
             checks,
+            cut_off,
             facts: facts.collect(),
             error,
         }
+    }
+
+    /// Of a run that a signal ended before there was anything to judge.
+    pub(super) fn interrupted(demo: &'static str, lesson: &str) -> Self {
+        Self::new(demo, lesson, &[], 0, Some("interrupted".to_owned()))
+    }
+
+    /// The last line of `--json`.
+    pub(super) fn to_line(&self) -> String {
+        let Ok(summary) = serde_json::to_string(self) else {
+            unreachable!("strings and numbers always become JSON");
+        };
+        format!("{{\"summary\":{summary}}}\n")
+    }
+
+    /// One line a check.
+    pub(super) fn check_lines(&self) -> String {
+        let line = |check: &Check| {
+            let sign = if check.ok { '✔' } else { '✘' };
+            format!("  {sign} {}\n", check.text)
+        };
+        self.checks.iter().map(line).collect()
     }
 }

@@ -1,14 +1,23 @@
 //! The Unix side: Linux is the reference, what only Linux can tell is `None`
 //! elsewhere.
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::kill;
+mod files;
+mod signals;
+
+pub(crate) use files::{EventLog, Handles, Link, Output, ToChild, receive};
+pub use files::{redirect_stdout_to_stderr, take_stdin};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{Pid, dup};
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
+pub use nix::unistd::Pid;
+pub(crate) use signals::{
+    default_signals, die_of, on_end_of_run, pause_100_ms, prepare_signals, send,
+    survive_file_size_limit,
+};
+pub use signals::{disregard_ctrl_c, ignores_ctrl_c};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 /// The PID of the parent (getppid(2)).
@@ -24,12 +33,13 @@ pub fn tid() -> u64 {
     #[cfg(target_os = "linux")]
     return u64::from(nix::unistd::gettid().as_raw().unsigned_abs());
     #[cfg(not(target_os = "linux"))]
-    return crate::who::own_thread_number();
+    return super::own_thread_number();
 }
 
 /// How many threads this process has (`/proc/self/task`, proc(5)); `None`
 /// where the system does not tell.
-fn threads() -> Option<usize> {
+#[must_use]
+pub fn threads() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/task").ok()?.count())
 }
 
@@ -47,23 +57,19 @@ pub fn cpu() -> Option<usize> {
 #[must_use]
 pub fn exists(pid: u32) -> Option<bool> {
     let pid = Pid::from_raw(pid.cast_signed());
-    Some(kill(pid, None) != Err(nix::errno::Errno::ESRCH))
+    Some(kill(pid, None) != Err(Errno::ESRCH))
 }
 
-/// Finds that the calling thread is alone in its process, the state in which
-/// fork(2) is sound: in the child of a process with several threads only
-/// async-signal-safe functions may be called (fork(2), signal-safety(7)).
-///
-/// # Errors
-/// When there are other threads. Where the system does not tell, there is no
-/// error.
-pub fn ensure_single_thread() -> anyhow::Result<()> {
-    match threads() {
-        Some(count) if count > 1 => anyhow::bail!(
-            "fork: this process has {count} threads; fork before the first one is made"
-        ),
-        _ => Ok(()),
-    }
+/// The PID in the type that wait and kill take.
+pub(crate) fn pid_of(number: i32) -> Pid {
+    Pid::from_raw(number)
+}
+
+/// The monotonic clock (`CLOCK_MONOTONIC`, `clock_gettime(2)`): one for the whole
+/// system, hence comparable between the processes of a run.
+pub(crate) fn now() -> Duration {
+    // It fails only for a clock that does not exist; this one always does.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Leaves at once with `status` (_exit(2)): no destructors, no exit handlers,
@@ -74,128 +80,94 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { nix::libc::_exit(status) }
 }
 
-/// Points descriptor 1 at stderr and returns what it was: from here on what
-/// this process prints cannot mix with what it answers over its stdout.
+/// The number of the last error of a system call in this thread (errno(3)).
+pub(crate) fn errno() -> i32 {
+    Errno::last_raw()
+}
+
+pub(crate) fn set_errno(errno: i32) {
+    Errno::set_raw(errno);
+}
+
+/// The signal that ended a process, if one did.
+pub(crate) fn signal_of(status: ExitStatus) -> Option<String> {
+    status.signal().map(|number| {
+        Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |s| s.to_string())
+    })
+}
+
+/// Kills the child with this PID, if it still runs, and reaps it. Returns how
+/// it ended; `None` if there is no such child.
 ///
-/// # Errors
-/// When the descriptors cannot be duplicated (dup2(2)).
-pub fn redirect_stdout_to_stderr() -> io::Result<File> {
-    let answers = io::stdout().as_fd().try_clone_to_owned()?;
-    nix::unistd::dup2_stdout(io::stderr())?;
-    Ok(File::from(answers))
-}
-
-/// The monotonic clock (`CLOCK_MONOTONIC`, `clock_gettime(2)`): one for the whole
-/// system, hence comparable between the processes of a run.
-pub(crate) fn now() -> Duration {
-    // It fails only for a clock that does not exist; this one always does.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
-}
-
-/// How a re-executed process finds what its parent hands on: the number of a
-/// descriptor that stays open across exec.
-pub(crate) type Handle = RawFd;
-
-/// Where lines go: stdout of the first process. The descriptor stays open
-/// across exec, so that re-executed processes of the run write to it too.
-pub(crate) struct Output(File);
-
-impl Output {
-    pub(crate) fn stdout() -> io::Result<Self> {
-        Ok(Self(File::from(dup(io::stdout())?)))
-    }
-
-    /// One write(2), unless the system takes only a part. In a pipe up to
-    /// `PIPE_BUF` bytes stay in one piece (4096 on Linux; pipe(7)). In a file
-    /// that processes opened together writes do not overlap (POSIX, XSH 2.9.7).
-    pub(crate) fn write(&self, text: &str) -> io::Result<()> {
-        (&self.0).write_all(text.as_bytes())
-    }
-
-    pub(crate) fn handle(&self) -> Handle {
-        self.0.as_raw_fd()
-    }
-
-    pub(crate) fn adopt(handle: &Handle) -> io::Result<Self> {
-        adopt(handle).map(Self)
+/// waitpid knows only children of this process that were not reaped yet: the
+/// PID is never that of a stranger. Async-signal-safe (signal-safety(7)).
+pub(crate) fn kill_and_reap(pid: i32) -> Option<WaitStatus> {
+    let pid = Pid::from_raw(pid);
+    match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::StillAlive) => {
+            let _ = kill(pid, Signal::SIGKILL);
+            loop {
+                match waitpid(pid, None) {
+                    Err(Errno::EINTR) => {}
+                    other => break other.ok(),
+                }
+            }
+        }
+        other => other.ok(),
     }
 }
 
-/// The event log of a run: a file without a name, so that it is gone with the
-/// last process that holds it, however that ends. Open across exec, as
-/// [`Output`] is.
-pub(crate) struct EventLog(File);
-
-impl EventLog {
-    pub(crate) fn create() -> io::Result<Self> {
-        let file = dup(unnamed_file()?)?; // the copy stays open across exec
-        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
-        Ok(Self(File::from(file)))
-    }
-
-    pub(crate) fn append(&self, line: &str) -> io::Result<()> {
-        (&self.0).write_all(line.as_bytes())
-    }
-
-    /// All bytes from `offset` on.
-    pub(crate) fn read(&self, offset: u64) -> io::Result<Vec<u8>> {
-        let length = self.0.metadata()?.len().saturating_sub(offset);
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        self.0.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes)
-    }
-
-    pub(crate) fn clear(&self) -> io::Result<()> {
-        self.0.set_len(0)
-    }
-
-    /// Nothing to do: the file has no name.
-    #[expect(clippy::unused_self, reason = "elsewhere the log is a named file")]
-    pub(crate) fn remove(&self) {}
-
-    pub(crate) fn handle(&self) -> Handle {
-        self.0.as_raw_fd()
-    }
-
-    pub(crate) fn adopt(handle: &Handle) -> io::Result<Self> {
-        adopt(handle).map(Self)
-    }
-}
-
+/// Calls `visit` with the PID of each child of this process, as the kernel
+/// lists them (`/proc/PID/task/TID/children`, proc(5)). Neither heap nor lock: a
+/// signal handler may come here. Where the kernel does not tell, there is none.
 #[cfg(target_os = "linux")]
-fn unnamed_file() -> io::Result<File> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    let descriptor = memfd_create(c"event-log", MFdFlags::MFD_CLOEXEC)?;
-    Ok(File::from(descriptor))
+pub(crate) fn each_child(mut visit: impl FnMut(i32)) {
+    use rustix::fs::{Mode, OFlags, RawDir, open, openat};
+    use std::mem::MaybeUninit;
+    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(tasks) = open(c"/proc/self/task", folder, Mode::empty()) else {
+        return;
+    };
+    let mut entries = [MaybeUninit::uninit(); 1024];
+    let mut threads = RawDir::new(&tasks, &mut entries);
+    while let Some(Ok(thread)) = threads.next() {
+        let list = openat(&tasks, thread.file_name(), folder, Mode::empty()).and_then(|thread| {
+            let read = OFlags::RDONLY | OFlags::CLOEXEC;
+            openat(&thread, c"children", read, Mode::empty())
+        });
+        let Ok(list) = list else { continue }; // `.` and `..` have none
+        let mut pid = 0;
+        let mut bytes = [0_u8; 512];
+        while let Ok(read @ 1..) = rustix::io::read(&list, &mut bytes) {
+            for byte in &bytes[..read] {
+                if byte.is_ascii_digit() {
+                    pid = pid * 10 + i32::from(byte - b'0');
+                } else if pid > 0 {
+                    visit(std::mem::take(&mut pid));
+                }
+            }
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unnamed_file() -> io::Result<File> {
-    let path = std::env::temp_dir().join(format!("event-log-{}", crate::who::pid()));
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
+pub(crate) fn each_child(_: impl FnMut(i32)) {}
+
+/// From here on orphans among the descendants of this process become its
+/// children, instead of init's (`PR_SET_CHILD_SUBREAPER`, prctl(2); Linux).
+pub(crate) fn become_subreaper() {
+    // An error means an old kernel: then they are init's, as elsewhere.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_child_subreaper(true);
 }
 
-/// Takes over the descriptor with this number, which the parent left open
-/// across exec. Whatever this process opened itself is refused: the standard
-/// library opens everything with the close-on-exec flag.
-fn adopt(handle: &Handle) -> io::Result<File> {
-    let number = *handle;
-    // SAFETY: F_GETFD only looks a number up; one that is not open gives -1.
-    let flags = unsafe { nix::libc::fcntl(number, nix::libc::F_GETFD) };
-    if number <= 2 || flags != 0 {
-        return Err(io::Error::other(format!(
-            "descriptor {number} was not handed on"
-        )));
+/// From here on this process is killed when the thread that made it ends, also
+/// by SIGKILL, and also when this process is stopped (`PR_SET_PDEATHSIG`,
+/// prctl(2); Linux). Ends at once if `parent` has ended already.
+pub(crate) fn die_with(parent: u32) {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL); // a known signal
+    if ppid() != Some(parent) {
+        exit_now(1);
     }
-    // SAFETY: the number is open, and without close-on-exec, so it was open
-    // when this program began and nothing here has opened it: nobody else owns
-    // it. No number is adopted twice: take_part does this once in a process,
-    // and refuses a log that is the output.
-    Ok(File::from(unsafe { OwnedFd::from_raw_fd(number) }))
 }

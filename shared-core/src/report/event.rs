@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// One line of the event log, in the Trace Event Format.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,9 +23,48 @@ pub struct Event {
     pub tid: u64,
     /// `value` of a fact, `ok` of a check, `cpu` of a span, `name` of a
     /// process or thread, the thread `by` which a process was started or
-    /// reaped.
+    /// reaped, and the `status` or the `signal` that wait told of its end.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
+}
+
+/// How a process ended, as wait tells it (wait(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exited(i32),
+    /// It was killed by this signal: `SIGKILL`.
+    Killed(String),
+}
+
+impl End {
+    /// As one of the `args` of an event.
+    pub(super) fn arg(&self) -> (String, Value) {
+        match self {
+            Self::Exited(status) => ("status".to_owned(), (*status).into()),
+            Self::Killed(signal) => ("signal".to_owned(), signal.as_str().into()),
+        }
+    }
+
+    /// From the `args` of an event.
+    pub(crate) fn from_args(args: &Map<String, Value>) -> Option<Self> {
+        let signal = args.get("signal").and_then(Value::as_str);
+        let status = args.get("status").and_then(Value::as_i64);
+        let exited = || Some(Self::Exited(status?.try_into().ok()?));
+        signal
+            .map(|signal| Self::Killed(signal.to_owned()))
+            .or_else(exited)
+    }
+}
+
+/// `exited with status 7`, `killed by SIGKILL`.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Killed(signal) => write!(f, "killed by {signal}"),
+        }
+    }
 }
 
 impl Event {

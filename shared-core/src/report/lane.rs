@@ -1,30 +1,72 @@
 //! The lane of a thread: who speaks in the event log, from when to when.
 
 use super::event::{Event, Phase};
-use super::run::{RUN, Run};
+use super::log::{LOG, Log};
 use crate::who;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The life of a thread in the log: begun by its first event, ended when the
+/// thread is, by the destructor of its thread-local storage.
+struct Lane {
+    pid: u32,
+    tid: u64,
+}
+
+thread_local! {
+    static LANE: RefCell<Option<Lane>> = const { RefCell::new(None) };
+}
+
+/// How many threads of this process have a lane that has not ended.
+static OPEN: Mutex<usize> = Mutex::new(0);
+static CLOSED: Condvar = Condvar::new();
 
 /// Appends an event of the calling thread, and returns its time in
 /// microseconds.
 pub(super) fn record(phase: Phase, category: &str, name: &str, args: Map<String, Value>) -> f64 {
-    let Some(run) = RUN.get() else { return 0.0 };
-    open_lane();
-    append(run, phase, category, name, args)
+    let Some(log) = LOG.get() else { return 0.0 };
+    // Asked for each event: this may be a child that came from a fork of which
+    // nobody told us, with a copy of its parent's lane.
+    let pid = who::pid();
+    let tid = LANE.try_with(|lane| {
+        let known = lane
+            .borrow()
+            .as_ref()
+            .filter(|lane| lane.pid == pid)
+            .map(|lane| lane.tid);
+        known.unwrap_or_else(|| {
+            let opened = Lane::open(log, pid);
+            let tid = opened.tid;
+            // A copy of the parent's lane ends without a word.
+            drop(lane.replace(Some(opened)));
+            tid
+        })
+    });
+    // An error means that this thread is ending: its lane is closed already.
+    let tid = tid.unwrap_or_else(|_| who::tid());
+    append(log, phase, category, name, (pid, tid), args)
 }
 
-fn append(run: &Run, phase: Phase, category: &str, name: &str, args: Map<String, Value>) -> f64 {
+fn append(
+    log: &Log,
+    phase: Phase,
+    category: &str,
+    name: &str,
+    (pid, tid): (u32, u64),
+    args: Map<String, Value>,
+) -> f64 {
     let event = Event {
         name: name.to_owned(),
         cat: category.to_owned(),
         ph: phase,
-        ts: run.elapsed_us(),
-        pid: who::pid(),
-        tid: who::tid(),
+        ts: log.elapsed_us(),
+        pid,
+        tid,
         args,
     };
-    run.append(&event);
+    log.append(&event);
     event.ts
 }
 
@@ -37,48 +79,67 @@ pub(super) fn cpu() -> Map<String, Value> {
     who::cpu().map(|cpu| arg("cpu", cpu)).unwrap_or_default()
 }
 
-thread_local! {
-    static LANE: RefCell<Option<Lane>> = const { RefCell::new(None) };
-}
-
-/// The life of a thread in the log: begun by its first event, ended when the
-/// thread is, by the destructor of its thread-local storage.
-struct Lane {
-    pid: u32,
+impl Lane {
+    fn open(log: &Log, pid: u32) -> Self {
+        let (tid, name) = (who::tid(), who::name());
+        let name_it = |kind| {
+            let named = arg("name", name.as_str());
+            append(log, Phase::Metadata, "metadata", kind, (pid, tid), named);
+        };
+        if tid == u64::from(pid) {
+            name_it("process_name");
+        }
+        name_it("thread_name");
+        append(log, Phase::Begin, "life", &name, (pid, tid), cpu());
+        *OPEN.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self { pid, tid }
+    }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
         // In a forked child this may be a copy of the parent's lane.
-        if let Some(run) = RUN.get().filter(|_| self.pid == who::pid()) {
-            append(run, Phase::End, "life", "", Map::new());
+        if self.pid != who::pid() {
+            return;
         }
+        if let Some(log) = LOG.get() {
+            append(
+                log,
+                Phase::End,
+                "life",
+                "",
+                (self.pid, self.tid),
+                Map::new(),
+            );
+        }
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        *open = open.saturating_sub(1);
+        CLOSED.notify_all();
     }
 }
 
+/// Begins the lane of the calling thread, if there is a run.
 pub(super) fn open_lane() {
-    let Some(run) = RUN.get() else { return };
-    let pid = who::pid();
-    // An error means that this thread is ending: its lane is closed already.
-    let _ = LANE.try_with(|lane| {
-        if lane.borrow().as_ref().is_some_and(|lane| lane.pid == pid) {
-            return;
-        }
-        let name = who::name();
-        let name_it = |kind| {
-            let named = arg("name", name.as_str());
-            append(run, Phase::Metadata, "metadata", kind, named);
-        };
-        if who::is_main_thread() {
-            name_it("process_name");
-        }
-        name_it("thread_name");
-        append(run, Phase::Begin, "life", &name, cpu());
-        *lane.borrow_mut() = Some(Lane { pid });
-    });
+    let Some(log) = LOG.get() else { return };
+    let lane = Lane::open(log, who::pid());
+    let _ = LANE.try_with(|place| drop(place.replace(Some(lane))));
 }
 
 /// Ends the lane of the calling thread.
 pub(crate) fn close_lane() {
     let _ = LANE.try_with(RefCell::take);
+}
+
+/// Waits until the threads of this process have closed their lanes, but not for
+/// long: some may go on. (A scope ends before the thread-local storage of its
+/// threads does.)
+pub(super) fn let_lanes_close() {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let limit = Duration::from_millis(50);
+    let _ = CLOSED.wait_timeout_while(open, limit, |open| *open > 0);
+}
+
+/// In a forked child: the lanes of its parent's threads are none of its own.
+pub(super) fn forget_parents_lanes() {
+    *OPEN.lock().unwrap_or_else(PoisonError::into_inner) = 0;
 }

@@ -1,6 +1,7 @@
 //! The timeline as a picture.
 
-use super::{Lane, Span, Timeline, ticks};
+use super::{Lane, LaneEnd, Span, Timeline, ticks};
+use crate::report::End;
 use std::fmt::Write;
 
 const WIDTH: f64 = 1280.0;
@@ -81,11 +82,16 @@ fn legend(timeline: &Timeline) -> String {
             any(|lane| !lane.marks.is_empty()),
             "upright line: started, reaped",
         ),
+        (any(Lane::was_a_zombie), "dotted: zombie"),
+        (any(|lane| lane.end.signal().is_some()), "red ×: killed"),
         (
-            any(|lane| lane.reaped.is_some() && !lane.life.cut_off),
-            "dotted: zombie",
+            any(|lane| matches!(lane.end, LaneEnd::Told(End::Exited(_)))),
+            "square: exited",
         ),
-        (any(|lane| lane.life.cut_off), "red ×: killed"),
+        (
+            any(|lane| lane.end == LaneEnd::StillThere),
+            "arrow: still there",
+        ),
     ];
     let signs = signs.iter().filter(|(occurs, _)| *occurs);
     let signs: Vec<&str> = signs.map(|(_, text)| *text).collect();
@@ -135,7 +141,7 @@ impl Picture<'_> {
             escape(&lane.label)
         );
         svg += &self.bar(&lane.life, middle, self.row / 4.0, colour, 0.35);
-        if let Some(reaped) = lane.reaped.filter(|_| !lane.life.cut_off) {
+        if let Some(reaped) = lane.reaped.filter(|_| lane.was_a_zombie()) {
             svg += &format!(
                 r#"<line x1="{:.1}" y1="{middle}" x2="{:.1}" y2="{middle}" stroke="{colour}" stroke-width="3" stroke-dasharray="2 5"><title>ended, not yet reaped: a zombie</title></line>
 "#,
@@ -165,15 +171,37 @@ impl Picture<'_> {
                 escape(text)
             );
         }
-        if lane.life.cut_off {
-            svg += &format!(
-                r##"<text x="{:.1}" y="{:.1}" text-anchor="middle" font-size="26" font-weight="bold" fill="#cc0000">×<title>killed</title></text>
-"##,
-                self.x(lane.life.end),
-                middle + 9.0
-            );
-        }
+        svg += &self.end(lane, middle, colour);
         svg
+    }
+
+    /// The end of a lane that did not say itself that it ended.
+    fn end(&self, lane: &Lane, middle: f64, colour: &str) -> String {
+        let x = self.x(lane.life.end);
+        let title = escape(&lane.end.to_string());
+        match &lane.end {
+            LaneEnd::Said => String::new(),
+            LaneEnd::Told(End::Killed(signal)) => format!(
+                r##"<text x="{x:.1}" y="{:.1}" text-anchor="middle" font-size="26" font-weight="bold" fill="#cc0000">×<title>{title}</title></text>
+<text x="{:.1}" y="{:.1}" text-anchor="end" font-size="16" font-weight="bold" fill="#cc0000" stroke="#ffffff" stroke-width="4" paint-order="stroke">{}</text>
+"##,
+                middle + 9.0,
+                x - 12.0,
+                middle + 6.0,
+                escape(signal),
+            ),
+            LaneEnd::Told(End::Exited(_)) => format!(
+                r#"<rect x="{:.1}" y="{:.1}" width="10" height="10" fill="{colour}"><title>{title}</title></rect>
+"#,
+                x - 5.0,
+                middle - 5.0
+            ),
+            LaneEnd::StillThere => format!(
+                r#"<path d="M{x:.1} {:.1} l14 8 l-14 8 z" fill="{colour}"><title>{title}</title></path>
+"#,
+                middle - 8.0
+            ),
+        }
     }
 
     fn bar(&self, span: &Span, middle: f64, height: f64, colour: &str, opacity: f64) -> String {

@@ -1,7 +1,7 @@
 //! The timeline in the terminal.
 
-use super::{Lane, Span, Timeline, ticks};
-use crate::report::lane_style;
+use super::{Lane, LaneEnd, Span, Timeline, ticks};
+use crate::report::{End, lane_style};
 use std::fmt::Write;
 
 /// Draws `timeline` in `width` columns (at least 40 are used), with ANSI
@@ -25,13 +25,17 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     }
     let axis = axis(&scale);
     let _ = writeln!(text, "  {:label_width$}  {axis}", "");
-    let _ = writeln!(text, "  {:label_width$}  {}", "", legend(timeline));
+    for line in legend(timeline, width.max(40) - 2) {
+        let _ = writeln!(text, "  {line}");
+    }
     text
 }
 
 const ALIVE: char = '━';
 const BUSY: char = '█';
-const CUT_OFF: char = '╳';
+const KILLED: char = '╳';
+const EXITED: char = '┤';
+const STILL_THERE: char = '▶';
 const ZOMBIE: char = '·';
 
 struct Scale {
@@ -62,11 +66,22 @@ fn row(lane: &Lane, scale: &Scale) -> String {
             cells[range.start + 1..][..name.len()].copy_from_slice(&name);
         }
     }
-    if lane.life.cut_off {
-        cells[scale.column(lane.life.end)] = CUT_OFF;
-    } else if let Some(reaped) = lane.reaped {
-        let (ended, reaped) = (scale.column(lane.life.end), scale.column(reaped));
-        cells[ended.min(reaped)..=reaped][1..].fill(ZOMBIE);
+    let ended = scale.column(lane.life.end);
+    match (&lane.end, lane.reaped) {
+        (LaneEnd::Said, Some(reaped)) => {
+            let reaped = scale.column(reaped);
+            cells[ended.min(reaped)..=reaped][1..].fill(ZOMBIE);
+        }
+        (LaneEnd::Said, None) => {}
+        (LaneEnd::Told(End::Exited(_)), _) => cells[ended] = EXITED,
+        (LaneEnd::Told(End::Killed(signal)), _) => {
+            cells[ended] = KILLED;
+            let name: Vec<char> = format!(" {signal} ").chars().collect();
+            if name.len() + 2 + scale.column(lane.life.begin) <= ended {
+                cells[ended - name.len()..ended].copy_from_slice(&name);
+            }
+        }
+        (LaneEnd::StillThere, _) => cells[ended] = STILL_THERE,
     }
     cells.into_iter().collect()
 }
@@ -92,19 +107,38 @@ fn axis(scale: &Scale) -> String {
     line
 }
 
-fn legend(timeline: &Timeline) -> String {
+/// What the signs mean, those that occur; in lines of `columns`, if that is enough
+/// for the longest of them.
+fn legend(timeline: &Timeline, columns: usize) -> Vec<String> {
     let mut parts = vec![format!("{ALIVE} alive")];
     if timeline.lanes.iter().any(|lane| !lane.spans.is_empty()) {
         parts.push(format!("{BUSY} named activity"));
     }
-    if timeline.lanes.iter().any(|lane| lane.life.cut_off) {
-        parts.push(format!("{CUT_OFF} killed"));
+    let any = |has: fn(&LaneEnd) -> bool| timeline.lanes.iter().any(|lane| has(&lane.end));
+    if any(|end| end.signal().is_some()) {
+        parts.push(format!(
+            "{KILLED} killed by {}",
+            timeline.signals().join(", ")
+        ));
     }
-    let reaped = |lane: &Lane| lane.reaped.is_some() && !lane.life.cut_off;
-    if timeline.lanes.iter().any(reaped) {
+    if any(|end| matches!(end, LaneEnd::Told(End::Exited(_)))) {
+        parts.push(format!("{EXITED} exited"));
+    }
+    if any(|end| *end == LaneEnd::StillThere) {
+        parts.push(format!("{STILL_THERE} still there"));
+    }
+    if timeline.lanes.iter().any(Lane::was_a_zombie) {
         parts.push(format!("{ZOMBIE} zombie"));
     }
-    parts.join("   ")
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        let wide = |line: &String| (line.clone() + "   " + &part).chars().count() > columns;
+        match lines.last_mut().filter(|line| !wide(line)) {
+            Some(line) => *line += &format!("   {part}"),
+            None => lines.push(part),
+        }
+    }
+    lines
 }
 
 /// A label that leaves room for the picture.
@@ -130,9 +164,27 @@ mod tests {
         assert_eq!(
             draw(&timeline, 53, false),
             "  parent 1 ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┃
-  child 2  ┃    ━━━━█ work █████████████████╳       ┃
+  child 2  ┃    ━━━━█ work ████████ SIGTERM ╳       ┃
             ╵0.0 ms             ╵0.5 ms
-            ━ alive   █ named activity   ╳ killed
+  ━ alive   █ named activity   ╳ killed by SIGTERM
+"
+        );
+    }
+
+    #[test]
+    fn tells_the_ends_apart() {
+        let timeline = Timeline::new(&super::super::tests::four_ends());
+        assert_eq!(
+            draw(&timeline, 57, false),
+            "  parent 1/1   ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┃
+  child 2      ┃    ━━━━━━━━━━━━━━━━━····               ┃
+  child 3      ┃    ━━━━━━━━━━━━━━━━━━━━━━━━┤           ┃
+  child 4      ┃    ━━━━━━━━━━━━━━━━━━━ SIGTERM ╳       ┃
+  child 5      ┃    ━━━━━━━━━━━━━━━━━━━━━━━ SIGKILL ╳   ┃
+  detached 1/6 ┃        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▶┃
+                ╵0.0 ms             ╵0.5 ms
+  ━ alive   ╳ killed by SIGKILL, SIGTERM   ┤ exited
+  ▶ still there   · zombie
 "
         );
     }

@@ -1,0 +1,57 @@
+//! The command line: what the words that a person typed mean.
+
+use super::{Lessons, Options};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Args, Command, Error};
+use std::ffi::{OsStr, OsString};
+
+/// The name under which all lessons run.
+pub(super) const ALL: &str = "all";
+
+pub(super) fn command<L: Lessons>() -> Command {
+    let command = Options::augment_args(L::augment_subcommands(Command::new(L::DEMO)))
+        .about(L::ABOUT)
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand(Command::new(ALL).about("Every lesson in turn"))
+        .subcommand_value_name("LESSON")
+        .subcommand_help_heading("Lessons")
+        .disable_help_subcommand(true)
+        .max_term_width(80);
+    let headline = lesson_names(&command).swap_remove(0);
+    command.after_help(format!("Without a lesson: {headline}"))
+}
+
+pub(super) fn lesson_names(command: &Command) -> Vec<String> {
+    let names = command.get_subcommands().map(Command::get_name);
+    let names = names.filter(|name| *name != ALL);
+    names.map(str::to_owned).collect()
+}
+
+/// Options of the headline lesson may stand without its name.
+pub(super) fn parse(command: &Command, words: Vec<OsString>) -> Result<ArgMatches, Error> {
+    let first = match command.clone().try_get_matches_from(&words) {
+        Err(error) if error.kind() == ErrorKind::UnknownArgument => error,
+        result => return result,
+    };
+    let names_a_lesson = names_a_lesson_before(command, &words, &first);
+    let mut with_headline = words;
+    with_headline.insert(1, lesson_names(command).swap_remove(0).into());
+    match command.clone().try_get_matches_from(with_headline) {
+        Err(_) if names_a_lesson => Err(first),
+        result => result,
+    }
+}
+
+/// Whether a word before the one that `error` complains of is a lesson's name.
+fn names_a_lesson_before(command: &Command, words: &[OsString], error: &Error) -> bool {
+    let complaint = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let starts_so = |word: &OsStr| word.to_string_lossy().starts_with(complaint);
+    words
+        .iter()
+        .skip(1)
+        .take_while(|word| !starts_so(word))
+        .any(|word| command.find_subcommand(word).is_some())
+}

@@ -1,0 +1,181 @@
+//! The event log of a run: one append-only file, to which every process and
+//! thread of the run appends whole records.
+//!
+//! A process may be killed in the middle of a write, and a reader may come in
+//! the middle of one. So a record stands between two newlines: what was cut off
+//! stays on a line of its own and costs nobody else's record, and what is
+//! behind the last newline is not read yet.
+
+use super::event::Event;
+use crate::ending::stop;
+use crate::platform::{EventLog, now};
+use crate::{cause, complain};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+pub(super) static LOG: OnceLock<Log> = OnceLock::new();
+
+pub(super) struct Log {
+    file: EventLog,
+    start: Duration,
+    read: Mutex<Read>,
+}
+
+/// What was read of the log: each byte once.
+#[derive(Default)]
+struct Read {
+    bytes: u64,
+    events: Arc<Vec<Event>>,
+    facts: HashMap<String, Value>,
+    cut_off: Vec<String>,
+}
+
+impl Log {
+    pub(super) fn create() -> Result<Self> {
+        let file = EventLog::create().context("create the event log")?;
+        Ok(Self::new(file, now()))
+    }
+
+    /// `start` is the time of the system's clock when the run began.
+    pub(super) fn new(file: EventLog, start: Duration) -> Self {
+        let read = Mutex::default();
+        Self { file, start, read }
+    }
+
+    pub(super) fn file(&self) -> &EventLog {
+        &self.file
+    }
+
+    pub(super) fn start(&self) -> Duration {
+        self.start
+    }
+
+    pub(super) fn elapsed_us(&self) -> f64 {
+        now().saturating_sub(self.start).as_nanos() as f64 / 1e3
+    }
+
+    pub(super) fn append(&self, event: &Event) {
+        let record = format!("\n{}\n", event.to_json());
+        if let Err(error) = self.file.append(record.as_bytes()) {
+            let cause = cause(error);
+            complain(format_args!("write to the event log: {cause}"));
+            stop(1);
+        }
+    }
+
+    /// All events so far, in order of time.
+    pub(super) fn events(&self) -> Result<Arc<Vec<Event>>> {
+        let mut read = self.read();
+        read.go_on(&self.file)?;
+        if !read.events.is_sorted_by(|a, b| a.ts <= b.ts) {
+            Arc::make_mut(&mut read.events).sort_by(|a, b| a.ts.total_cmp(&b.ts));
+        }
+        Ok(read.events.clone())
+    }
+
+    pub(super) fn fact(&self, name: &str) -> Result<Option<Value>> {
+        let mut read = self.read();
+        read.go_on(&self.file)?;
+        Ok(read.facts.get(name).cloned())
+    }
+
+    /// The records that [`events`](Self::events) found cut off.
+    pub(super) fn cut_off(&self) -> Vec<String> {
+        self.read().cut_off.clone()
+    }
+
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Read {
+    /// Reads what was appended since the last time, up to the last newline.
+    fn go_on(&mut self, file: &EventLog) -> Result<()> {
+        let bytes = file.read(self.bytes).context("read the event log")?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+        let whole = &bytes[..whole.map_or(0, |last| last + 1)];
+        self.bytes += whole.len() as u64;
+        let events = Arc::make_mut(&mut self.events);
+        for line in whole.split(|byte| *byte == b'\n') {
+            if line.is_empty() {
+                continue;
+            }
+            match serde_json::from_slice::<Event>(line) {
+                Ok(event) => {
+                    if event.cat == "fact"
+                        && let Some(value) = event.args.get("value")
+                    {
+                        self.facts.insert(event.name.clone(), value.clone());
+                    }
+                    events.push(event);
+                }
+                Err(_) => self
+                    .cut_off
+                    .push(String::from_utf8_lossy(line).into_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Phase;
+    use super::*;
+
+    fn fact(name: &str, ts: f64) -> Event {
+        Event {
+            name: name.to_owned(),
+            cat: "fact".to_owned(),
+            ph: Phase::Instant,
+            ts,
+            pid: 1,
+            tid: 1,
+            args: serde_json::Map::from_iter([("value".to_owned(), ts.into())]),
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_cut_off_costs_that_record_and_nothing_else() {
+        let log = Log::create().expect("a log");
+        log.append(&fact("first", 1.0));
+        log.file.append(b"\n{\"name\":\"cut o").expect("written");
+        assert_eq!(log.fact("first").expect("a log"), Some(1.0.into()));
+        assert!(log.cut_off().is_empty(), "it may still be going on");
+        log.append(&fact("second", 2.0));
+        assert_eq!(log.fact("second").expect("a log"), Some(2.0.into()));
+        assert_eq!(log.events().expect("a log").len(), 2);
+        assert_eq!(log.cut_off(), ["{\"name\":\"cut o"]);
+    }
+
+    #[test]
+    fn a_record_is_read_when_it_is_there_as_a_whole() {
+        let log = Log::create().expect("a log");
+        let record = fact("torn", 1.0).to_json();
+        let (begin, end) = record.split_at(20);
+        log.file
+            .append(format!("\n{begin}").as_bytes())
+            .expect("written");
+        assert_eq!(log.fact("torn").expect("a log"), None);
+        log.file
+            .append(format!("{end}\n").as_bytes())
+            .expect("written");
+        assert_eq!(log.fact("torn").expect("a log"), Some(1.0.into()));
+        assert!(log.cut_off().is_empty());
+    }
+
+    #[test]
+    fn events_come_in_order_of_time() {
+        let log = Log::create().expect("a log");
+        for time in [3.0, 1.0, 2.0] {
+            log.append(&fact("fact", time));
+        }
+        let events = log.events().expect("a log");
+        let times: Vec<f64> = events.iter().map(|event| event.ts).collect();
+        assert_eq!(times, [1.0, 2.0, 3.0]);
+    }
+}

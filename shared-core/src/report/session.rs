@@ -1,0 +1,243 @@
+//! A run, as one of its processes sees it: how it speaks, and how it is handed
+//! on to other processes.
+
+use super::event::Phase;
+use super::lane::{close_lane, open_lane, record};
+use super::log::{LOG, Log};
+use crate::ending::{self, is_first_process, stop};
+use crate::platform::{self, Handles, Link, Output, ToChild, receive, take_stdin};
+use crate::{cause, complain, who};
+use anstyle::AnsiColor::{Blue, Cyan, Green, Magenta, Red, Yellow};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How the processes of a run speak.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// The first process, which judges.
+    pub(crate) first: u32,
+    /// No lines on stdout: `--json`.
+    pub(crate) quiet: bool,
+    /// Lines in the colour of their lane.
+    pub(crate) colour: bool,
+    /// TIDs on every line, from the first on.
+    pub(crate) show_threads: bool,
+}
+
+static SESSION: OnceLock<Session> = OnceLock::new();
+
+pub(crate) struct Session {
+    output: Output,
+    pub(crate) settings: Settings,
+}
+
+/// Begins a run, of which this is the first process.
+pub(crate) fn begin(role: &str, settings: Settings) -> Result<&'static Session> {
+    who::set_role(role);
+    let log = Log::create()?;
+    let output = Output::stdout().context("stdout")?;
+    LOG.get_or_init(|| log);
+    let session = SESSION.get_or_init(|| Session { output, settings });
+    open_lane();
+    Ok(session)
+}
+
+/// The run that this process takes part in.
+pub(super) fn session() -> Option<&'static Session> {
+    SESSION.get()
+}
+
+impl Session {
+    /// Writes `text`, which is one line or several, to the run's stdout.
+    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
+        self.output.write(text)
+    }
+
+    /// What to print if a signal ends the run.
+    pub(crate) fn set_last_words(&self, words: Option<&str>) {
+        let words = words.and_then(|words| Some((self.output.copy().ok()?, words.into())));
+        ending::set_last_words(words);
+    }
+
+    /// Prints while the run goes on. In the first process an error ends it: with
+    /// the status of a SIGPIPE, and quietly, if nobody reads any more. In
+    /// another process it is kept for the first to find.
+    pub(crate) fn say(&self, text: &str) {
+        let Err(error) = self.print(text) else { return };
+        let closed = error.kind() == ErrorKind::BrokenPipe;
+        let text = format!("write to stdout: {}", cause(error));
+        if is_first_process() {
+            if !closed {
+                complain(format_args!("{text}"));
+            }
+            stop(if closed { CLOSED_PIPE } else { 1 });
+        } else if !closed {
+            record(Phase::Instant, "error", &text, Map::new());
+        }
+    }
+
+    /// Who speaks stands in a column that is wide enough for two PIDs.
+    pub(super) fn line(&self, time: f64, text: &str) -> String {
+        let pid = who::pid();
+        let mut speaker = format!("{:<6} {pid}", who::name());
+        if self.settings.show_threads || !who::is_main_thread() {
+            speaker += &format!("/{}", who::tid());
+        }
+        if let Some(parent) = who::ppid().filter(|_| self.settings.first != pid) {
+            speaker += &format!(" ← {parent}");
+        }
+        let width = 13 + 2 * self.settings.first.to_string().len();
+        let style = lane_style(self.settings.colour, who::tid());
+        let ms = time / 1e3;
+        format!("{ms:>8.3} ms {style}{speaker:<width$}{style:#} │ {text}\n")
+    }
+}
+
+/// The status of a program whose reader is gone: 128 + SIGPIPE.
+pub(crate) const CLOSED_PIPE: i32 = 141;
+
+/// The colour of a lane, the same in the lines and in the timeline. There are
+/// six: far from each other lanes share one.
+pub(crate) fn lane_style(colour: bool, tid: u64) -> anstyle::Style {
+    if !colour {
+        return anstyle::Style::new();
+    }
+    let colours = [Cyan, Green, Yellow, Magenta, Blue, Red];
+    let index = usize::try_from(tid).unwrap_or(0) % colours.len();
+    colours[index].on_default()
+}
+
+/// The last argument of a process that takes part in the run of its parent.
+const TAKES_PART: &str = "--takes-part";
+
+/// A process to be started that takes part in this run; made by [`hand_on`].
+pub struct HandOn(Link);
+
+/// Lets `command` start a process of this run, which calls [`take_part`]. Its
+/// stdin is what [`HandOn::to`] returns then.
+///
+/// The event log and the run's stdout are closed on exec, so that no other
+/// program holds them open: a process of the run is sent them.
+///
+/// # Errors
+/// When the system refuses the way to it (socketpair(2)).
+pub fn hand_on(command: &mut Command) -> io::Result<HandOn> {
+    command.arg(TAKES_PART);
+    Link::of(command).map(HandOn)
+}
+
+impl HandOn {
+    /// Lets `process`, just started, take part as `role`, and returns the end of
+    /// its stdin. If `ends_with` names a process, its parent, it is killed when
+    /// the thread that started it ends (Linux).
+    ///
+    /// # Errors
+    /// When the process is gone, and outside a run.
+    pub fn to(
+        self,
+        process: &mut Child,
+        role: &str,
+        ends_with: Option<u32>,
+    ) -> io::Result<ToChild> {
+        let (Some(log), Some(session)) = (LOG.get(), session()) else {
+            return Err(io::Error::other("there is no run to take part in"));
+        };
+        let (mut to_child, handles) = self.0.send(process, log.file(), &session.output)?;
+        let handed_on = HandedOn {
+            role: role.to_owned(),
+            settings: session.settings.clone(),
+            start: log.start(),
+            ends_with,
+            handles,
+        };
+        to_child.write_all(format!("{}\n", json!(handed_on)).as_bytes())?;
+        Ok(to_child)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct HandedOn {
+    role: String,
+    settings: Settings,
+    start: Duration,
+    ends_with: Option<u32>,
+    handles: Handles,
+}
+
+/// That a process was started by another one that had something to say to it. Its
+/// lane ends when this is dropped.
+#[derive(Debug)]
+pub struct Part {
+    /// Whether there is a run; a person may start the program by hand.
+    pub in_a_run: bool,
+}
+
+/// What stdin was, in a process that another one started: it ends when the parent
+/// does.
+pub type Input = BufReader<File>;
+
+/// Takes part in the run of the process that started this one, if there is one:
+/// then `args`, the rest of the command line, says so. `None` if it says anything
+/// else. Stdin is taken in any case: what this process executes has none.
+///
+/// Ends at once if the parent has ended.
+///
+/// # Errors
+/// When what was handed on cannot be used.
+pub fn take_part(
+    mut args: impl Iterator<Item = std::ffi::OsString>,
+) -> Result<Option<(Part, Input)>> {
+    let in_a_run = match (args.next(), args.next()) {
+        (None, _) => false,
+        (Some(arg), None) if arg == TAKES_PART => true,
+        _ => return Ok(None),
+    };
+    let receive = if in_a_run {
+        let received = receive().context("take part in a run")?;
+        Some(received.unwrap_or_else(|| platform::exit_now(1)))
+    } else {
+        None
+    };
+    let mut input = BufReader::new(take_stdin().context("stdin")?);
+    if let Some(receive) = receive {
+        let mut line = String::new();
+        let read = input.read_line(&mut line).context("take part in a run")?;
+        if read == 0 {
+            platform::exit_now(1); // the parent is gone
+        }
+        let given: HandedOn = serde_json::from_str(&line).context("take part in a run")?;
+        let (file, output) = receive(&given.handles);
+        let settings = given.settings;
+        let set = LOG.set(Log::new(file, given.start)).is_ok()
+            && SESSION.set(Session { output, settings }).is_ok();
+        ensure!(set, "this process is in a run already");
+        platform::survive_file_size_limit().context("catch SIGXFSZ")?;
+        begin_part(&given.role);
+        if let Some(parent) = given.ends_with {
+            platform::die_with(parent);
+        }
+    }
+    Ok(Some((Part { in_a_run }, input)))
+}
+
+/// The part of a process other than the first one, in the role `role`.
+pub(crate) fn begin_part(role: &str) {
+    who::set_role(role);
+    super::lane::forget_parents_lanes();
+    open_lane();
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        close_lane();
+        if self.in_a_run {
+            ending::sweep(); // this process's own children go with it
+        }
+    }
+}
