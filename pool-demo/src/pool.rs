@@ -165,7 +165,7 @@ impl Terminator {
 fn refused(error: &Error, made: usize, total: usize) -> Error {
     let io_error = error.downcast_ref::<io::Error>();
     let hint = match io_error.map(io::Error::kind) {
-        Some(ErrorKind::WouldBlock) => "; see ulimit -u",
+        Some(ErrorKind::WouldBlock) => "; see ulimit -u, and -v for threads",
         _ => "",
     };
     anyhow!("{} after {made} of {total} workers{hint}", cause(error))

@@ -3,9 +3,10 @@
 //! cargo run -p pool-demo -- tasks --workers 2 --tasks 6 --work-ms 100
 
 use crate::interrupt;
-use crate::pool::Pool;
+use crate::pool::{Outcome, Pool};
 use crate::protocol::Task;
 use crate::worker;
+use serde_json::Value;
 use shared_core::cli::Interrupted;
 use shared_core::report::{events, require};
 use shared_core::timeline::{Span, Timeline};
@@ -60,11 +61,12 @@ pub fn run(options: &Options) -> Result<()> {
     }
     report!("tasks done: {done} of {total}");
     submitted?;
-    judge(options, done == total)
+    judge(options, &outcomes)
 }
 
-fn judge(options: &Options, all_done: bool) -> Result<()> {
-    let timeline = Timeline::new(&events()?);
+fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
+    let events = events()?;
+    let timeline = Timeline::new(&events);
     let spans = timeline.lanes.iter().flat_map(|lane| &lane.spans);
     let mut tasks: Vec<&Span> = spans
         .filter(|span| span.name.starts_with("task "))
@@ -75,18 +77,23 @@ fn judge(options: &Options, all_done: bool) -> Result<()> {
     let number = usize::from(options.tasks);
     check!(
         "every task ran exactly once, to its end",
-        all_done && tasks.len() == number && names.len() == number
+        outcomes.iter().all(Result::is_ok) && tasks.len() == number && names.len() == number
     );
 
-    let pids: HashSet<u64> = (0..options.tasks)
-        .filter_map(|id| require(&format!("task_{id}_pid")).as_u64())
-        .collect();
-    let workers = usize::from(options.workers);
+    // A task whose worker died may not have come to record where it ran.
+    let done = (0..outcomes.len()).filter(|id| outcomes[*id].is_ok());
+    let ran_in: Vec<Value> = done.map(|id| require(&format!("task_{id}_pid"))).collect();
+    let workers = events.iter().filter(|event| event.cat == "started");
+    let workers: HashSet<u32> = workers.map(|event| event.pid).collect();
     check!(
         "in worker processes, not in the parent",
-        pids.len() <= workers && !pids.contains(&who::pid().into())
+        !workers.contains(&who::pid())
+            && ran_in
+                .iter()
+                .all(|pid| workers.iter().any(|worker| pid == worker))
     );
 
+    let workers = usize::from(options.workers);
     let mut ends: Vec<f64> = tasks.iter().map(|task| task.end).collect();
     ends.sort_by(f64::total_cmp);
     let running = (1..).zip(&tasks).map(|(begun, task)| {

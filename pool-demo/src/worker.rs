@@ -4,7 +4,7 @@ use crate::pool::WorkerCommand;
 use crate::protocol::{Job, Message};
 use serde_json::to_string;
 use shared_core::report::{self, Input, Part, disregard_ctrl_c, redirect_stdout_to_stderr};
-use shared_core::{Context, Result, bail, complain, fact, span, who};
+use shared_core::{Context, Result, bail, cause, complain, fact, span, who};
 use std::any::Any;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,9 +44,9 @@ pub fn main() -> Option<ExitCode> {
         Err(error) => Err(error),
     };
     Some(status.unwrap_or_else(|error| {
-        let cause = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if cause != Some(ErrorKind::BrokenPipe) {
-            complain(format_args!("{WORKER} {}: {error:#}", who::pid()));
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind != Some(ErrorKind::BrokenPipe) {
+            complain(format_args!("{WORKER} {}: {}", who::pid(), cause(error)));
         } // else the pool is gone, and the worker goes with it
         ExitCode::FAILURE
     }))

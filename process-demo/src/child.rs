@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared_core::report::{self, Input, Part};
-use shared_core::{Context, Result, bail, complain};
+use shared_core::{Context, Result, bail, cause, complain};
 use std::io::{BufRead, Read};
 use std::process::{ExitCode, Termination};
 use std::sync::OnceLock;
@@ -78,7 +78,7 @@ pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
         Err(error) => Err(error),
     };
     Some(status.unwrap_or_else(|error| {
-        complain(format_args!("{CHILD}: {error:#}"));
+        complain(format_args!("{CHILD}: {}", cause(error)));
         ExitCode::FAILURE
     }))
 }

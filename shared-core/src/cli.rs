@@ -98,7 +98,7 @@ pub fn main<L: Lessons>() -> ExitCode {
         Err(help) => print(&help.render().to_string()),
     };
     let status = status.unwrap_or_else(|error| {
-        complain(format_args!("{}: {error:#}", L::DEMO));
+        complain(format_args!("{}: {}", L::DEMO, cause(error)));
         FAILED
     });
     if ending::is_first_process() {
@@ -269,7 +269,7 @@ fn run_lesson<L: Lessons>(
     let damaged = (!timeline.something_was_cut_off())
         .then(|| cut_off.first())
         .flatten();
-    let error = outcome.err().map(|error| format!("{error:#}"));
+    let error = outcome.err().map(cause);
     let error = error.or_else(|| Some(format!("damaged event: {}", damaged?)));
     let summary = Summary::new(L::DEMO, name, &events, cut_off.len(), error);
     let mut status = match summary.ok {

@@ -26,13 +26,17 @@ pub mod who;
 pub use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 pub use cli::{Lessons, main};
 
-/// What an error says, without the number that the standard library appends:
-/// `Resource temporarily unavailable`.
+/// What an error says, with all its causes, without the numbers that the
+/// standard library appends: `fork: Resource temporarily unavailable`.
 #[must_use]
 pub fn cause(error: impl std::fmt::Display) -> String {
     let text = format!("{error:#}");
-    let number = text.find(" (os error");
-    text[..number.unwrap_or(text.len())].to_owned()
+    let mut parts = text.split(" (os error ");
+    let mut cause = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        cause += part.split_once(')').map_or(part, |(_, rest)| rest);
+    }
+    cause
 }
 
 /// Writes a line to stderr: for what went wrong, and is no part of the run. (A

@@ -13,12 +13,19 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(unix)]
 mod storm {
-    use nix::sys::signal::{Signal, raise};
+    use nix::sys::signal::{Signal, kill, raise};
     use nix::sys::wait::waitpid;
     use nix::unistd::{ForkResult, fork, pause};
-    use shared_core::children::{Child, WaitStatus as _, about_to_fork};
+    use shared_core::children::{Child, WaitStatus as _, about_to_fork, about_to_spawn};
+    use shared_core::ending::{MOST_CHILDREN, stop};
     use shared_core::report::{End, events, require};
-    use shared_core::{Lessons, Result, check, fact, report, span};
+    use shared_core::{Context, Lessons, Result, anyhow, check, fact, report, span};
+    use std::fs::File;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    use std::sync::Barrier;
+    use std::thread;
+    use std::time::Instant;
 
     #[derive(clap::Subcommand)]
     pub enum Lesson {
@@ -39,6 +46,44 @@ mod storm {
         ChildPanics,
         /// Nothing is checked
         NoCheck,
+        /// Children are killed in the middle of whatever they are writing
+        KillWriters {
+            #[arg(long, default_value_t = 30)]
+            kills: u32,
+        },
+        /// The parent requires its own facts while children record theirs
+        Require {
+            #[arg(long, default_value_t = 10_000)]
+            facts: u32,
+        },
+        /// Half a record is written into the event log
+        Garble {
+            #[arg(long)]
+            with_a_kill: bool,
+        },
+        /// Many facts are recorded, and what one costs
+        Record {
+            #[arg(long, default_value_t = 100_000)]
+            facts: u32,
+        },
+        /// A program that is none of ours says what descriptors it has
+        Execute,
+        /// Children end in each way, and a thread does not
+        Ends,
+        /// A child reports between fork and guard, until nobody reads any more
+        ReportWhileStarting,
+        /// A child is being made, and never done
+        NeverStarted,
+        /// A child has a child of its own, and both wait for ever
+        Grandchildren,
+        /// More children at one time than can be guarded
+        TooMany,
+        /// The parent forgets its child
+        Forget,
+        /// Two threads end the run at once
+        TwoEnds,
+        /// A thread starts a program that waits for ever, and ends
+        ThreadEnds,
     }
 
     impl Lessons for Lesson {
@@ -69,6 +114,67 @@ mod storm {
                     Ok(())
                 }
                 Self::NoCheck => Ok(()),
+                Self::KillWriters { kills } => kill_writers(*kills),
+                Self::Require { facts } => require_while_others_write(*facts),
+                Self::Garble { with_a_kill } => garble(*with_a_kill),
+                Self::Record { facts } => {
+                    record(*facts);
+                    Ok(())
+                }
+                Self::Execute => execute(),
+                Self::Ends => ends(),
+                Self::ReportWhileStarting => {
+                    let _start = about_to_fork("child")?;
+                    loop {
+                        report!("a line for nobody");
+                    }
+                }
+                Self::NeverStarted => {
+                    let _start = about_to_fork("child")?;
+                    report!("waiting");
+                    loop {
+                        pause();
+                    }
+                }
+                Self::Grandchildren => {
+                    let parents = make(1, |_| {
+                        let Ok(_children) = make(1, |_| wait_for_ever()) else {
+                            return 1;
+                        };
+                        wait_for_ever()
+                    });
+                    wait_for(&mut parents?).map(drop)
+                }
+                Self::TooMany => {
+                    let most = u32::try_from(MOST_CHILDREN)?;
+                    make(most + 1, |_| {
+                        loop {
+                            pause();
+                        }
+                    })
+                    .map(drop)
+                }
+                Self::Forget => {
+                    std::mem::forget(make(1, |_| wait_for_ever())?);
+                    check!("nothing", true);
+                    Ok(())
+                }
+                Self::TwoEnds => {
+                    let _children = make(1, |_| wait_for_ever())?;
+                    let together = Barrier::new(2);
+                    thread::scope(|scope| {
+                        let ends = [3, 4].map(|status| {
+                            let together = &together;
+                            scope.spawn(move || {
+                                together.wait();
+                                stop(status);
+                            })
+                        });
+                        drop(ends);
+                    });
+                    Ok(())
+                }
+                Self::ThreadEnds => thread_ends(),
             }
         }
 
@@ -91,6 +197,145 @@ mod storm {
             .count();
         let all = processes as usize * lines as usize;
         check!("all lines are in the event log", said == all);
+        Ok(())
+    }
+
+    fn kill_writers(kills: u32) -> Result<()> {
+        for number in 0..kills {
+            let children = make(2, |_| {
+                let text = "x".repeat(200);
+                report!("writing");
+                loop {
+                    fact!("long", text.as_str());
+                }
+            })?;
+            // Not before each writes; how far it has come then, is chance.
+            let writing = |child: &Child| {
+                let events = events().unwrap_or_default();
+                let pid = child.pid().as_raw().unsigned_abs();
+                events.iter().any(|e| e.pid == pid && e.cat == "fact")
+            };
+            while !children.iter().all(writing) {}
+            for mut child in children {
+                kill(child.pid(), Signal::SIGKILL)?;
+                child.reap(|pid| waitpid(pid, None))?;
+            }
+            fact!("mine", number);
+            check!("my own fact is there", require("mine") == number);
+        }
+        Ok(())
+    }
+
+    fn require_while_others_write(facts: u32) -> Result<()> {
+        let _writers = make(2, |number| {
+            for _ in 0..4 * facts {
+                fact!(
+                    "of_child_{number}",
+                    "a text that takes its time to be written"
+                );
+            }
+            wait_for_ever()
+        })?;
+        let mut missing = 0;
+        for number in 0..facts {
+            fact!("mine", number);
+            missing += u32::from(require("mine") != number);
+        }
+        fact!("missing", missing);
+        check!("every fact was there", missing == 0);
+        Ok(())
+    }
+
+    fn garble(with_a_kill: bool) -> Result<()> {
+        let log = std::fs::read_dir("/proc/self/fd")?.flatten().find(|entry| {
+            let target = std::fs::read_link(entry.path()).unwrap_or_default();
+            target.to_string_lossy().contains("event-log")
+        });
+        let log = log.context("no event log among the descriptors")?;
+        let mut log = File::options().append(true).open(log.path())?;
+        log.write_all(b"\n{\"name\":\"half")?;
+        if with_a_kill {
+            wait_for(&mut make(1, |_| {
+                let _ = raise(Signal::SIGKILL);
+                0
+            })?)?;
+        }
+        check!("nothing", true);
+        Ok(())
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "some hours are enough")]
+    fn record(facts: u32) {
+        let start = Instant::now();
+        for number in 0..facts {
+            fact!("number", number);
+        }
+        let each = start.elapsed() / facts;
+        let start = Instant::now();
+        check!("all are there", require("number") == facts - 1);
+        let first = start.elapsed();
+        let start = Instant::now();
+        let again = require("number") == facts - 1;
+        check!("again", again);
+        fact!("record_ns", each.as_nanos() as u64);
+        fact!("first_read_us", first.as_micros() as u64);
+        fact!("second_read_us", start.elapsed().as_micros() as u64);
+    }
+
+    fn execute() -> Result<()> {
+        let output = Command::new("ls").arg("/proc/self/fd").output()?;
+        let list = String::from_utf8_lossy(&output.stdout);
+        fact!("descriptors", list.split_whitespace().count());
+        // 3 is the folder that ls reads.
+        check!("0, 1, 2, and none of ours", list == "0\n1\n2\n3\n");
+        Ok(())
+    }
+
+    fn ends() -> Result<()> {
+        let mut raising = make(2, |number| {
+            let _ = raise([Signal::SIGTERM, Signal::SIGKILL][number as usize]);
+            0
+        })?;
+        let ended = wait_for(&mut raising)?;
+        let killed = |by: &str| End::Killed(by.to_owned());
+        check!("killed", ended == [killed("SIGTERM"), killed("SIGKILL")]);
+
+        let start = about_to_spawn("true")?;
+        let mut process = Command::new("true").spawn()?;
+        let mut child = start.made(process.id());
+        let status = child.reap(|_| process.wait())?;
+        check!("exited", status.success());
+
+        let (said, wait) = std::sync::mpsc::channel();
+        thread::Builder::new()
+            .name("detached".to_owned())
+            .spawn(move || {
+                report!("I stay");
+                let _ = said.send(());
+                loop {
+                    thread::park();
+                }
+            })?;
+        wait.recv()?;
+        Ok(())
+    }
+
+    /// A program that waits for ever, started by a thread that ends: it goes on.
+    fn thread_ends() -> Result<()> {
+        let started = thread::spawn(|| -> Result<_> {
+            let start = about_to_spawn("cat")?;
+            let mut command = Command::new("cat");
+            let process = command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()?;
+            Ok((start.made(process.id()), process))
+        });
+        let (mut child, mut process) = started.join().map_err(|_| anyhow!("a panic"))??;
+        let still_there = child.reap(|_| process.try_wait())?.is_none();
+        check!("it goes on", still_there);
+        drop(process.stdin.take());
+        check!("and ends", child.reap(|_| process.wait())?.success());
         Ok(())
     }
 

@@ -239,6 +239,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// The PID of the guard, whose child the run is.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.guard.id().cast_signed()
+    }
+
     /// Reads lines from its stdout up to and including the first one that
     /// contains `text`, and returns that line.
     ///

@@ -82,6 +82,24 @@ fn wrong_calls_are_refused_before_anything_starts() {
 }
 
 #[test]
+fn a_value_may_be_called_like_a_lesson() {
+    for args in [
+        &["--name", "run"][..],
+        &["run", "--name", "ends"],
+        &["--name", "all", "--json"],
+    ] {
+        let run = Run::program("process-demo").args(args).run();
+        let run = run.expect_status(0);
+        let given = args
+            .iter()
+            .find(|word| !word.starts_with('-') && **word != "run");
+        assert!(run.stdout.contains(given.unwrap_or(&"run")), "{run:#?}");
+    }
+    let script = "{fork-demo} --svg returns-twice --children 2 > /dev/null; rm returns-twice";
+    let _ = Run::shell(script).run().expect_status(0);
+}
+
+#[test]
 fn an_argument_that_is_no_text_is_refused() {
     let bad = std::ffi::OsStr::from_bytes(b"\xff\xfe");
     for (demo, option) in [("process-demo", "--name"), ("pool-demo", "--tasks")] {
@@ -154,6 +172,42 @@ fn a_refused_fork_names_the_cause_and_leaves_no_child() {
         let cause = "fork: Resource temporarily unavailable";
         let message = format!("{cause} after {made} of 64 children; see ulimit -u\n");
         assert!(run.stderr.ends_with(&message), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_limit_on_memory_is_told_by_its_name() {
+    for kilobytes in [8_000, 12_000, 16_000, 20_000, 30_000] {
+        let script = format!("ulimit -v {kilobytes}; exec {{pool-demo}} --work-ms 1");
+        let run = Run::shell(&script).run();
+        if run.status == Some(0) {
+            continue; // enough for all
+        }
+        let run = run.expect_status(1);
+        let refused = "Resource temporarily unavailable";
+        assert!(run.stderr.contains(refused), "{run:#?}");
+        for vague in [
+            "Unexpected system error",
+            "start a worker",
+            "os error",
+            "panicked",
+        ] {
+            assert!(!run.stderr.contains(vague), "{run:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_child_whose_parent_is_gone_ends_without_a_word() {
+    for (demo, name) in [("process-demo", "child"), ("pool-demo", "worker")] {
+        let end = "import os, socket, sys; a, b = socket.socketpair(); os.dup2(b.fileno(), 0); \
+                   a.close(); b.close(); os.execv(sys.argv[1], sys.argv[1:])";
+        if !tool("python3") {
+            return;
+        }
+        let script = format!("python3 -c '{end}' {{{demo}}} {name} --takes-part");
+        let run = Run::shell(&script).run().expect_status(1);
+        assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
     }
 }
 

@@ -8,7 +8,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tests::{Run, Running};
+use tests::{Run, Running, tool};
 
 /// The PID of who says the next line with `text`.
 fn speaker(run: &mut Running, text: &str) -> Pid {
@@ -190,8 +190,10 @@ fn what_is_ignored_from_the_start_stays_ignored() {
 
 #[test]
 fn children_are_reaped_though_their_parent_was_told_to_ignore_them() {
-    for demo in ["fork-demo", "process-demo ends", "pool-demo"] {
-        let (demo, lesson) = demo.split_once(' ').unwrap_or((demo, ""));
+    let demos = ["fork-demo", "process-demo ends", "pool-demo"];
+    let snippets = ["examples/fork", "examples/process", "examples/pool"];
+    for demo in demos.iter().chain(&snippets) {
+        let (demo, lesson) = demo.split_once(' ').unwrap_or((*demo, ""));
         let script = format!("trap '' CHLD; exec {{{demo}}} {lesson}");
         let _ = Run::shell(&script).run().expect_status(0);
     }
@@ -210,6 +212,188 @@ fn signals_while_children_are_made_leave_none() {
             let _ = kill(group(parent), Signal::SIGINT);
         }
         let _ = run.finish().expect_status(130);
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_ends_a_run_in_the_middle_of_making_a_child() {
+    let script = "{examples/storm} report-while-starting | head -1 > /dev/null; exit $PIPESTATUS";
+    let _ = Run::shell(script).run().expect_status(141);
+}
+
+#[test]
+fn a_second_signal_always_ends_the_run() {
+    let mut run = Run::program("examples/storm")
+        .args(["never-started"])
+        .start();
+    let parent = speaker(&mut run, "waiting");
+    // The first one waits until the child is made, which it never is.
+    kill(parent, Signal::SIGINT).expect("kill");
+    kill(parent, Signal::SIGTERM).expect("kill");
+    let _ = run.finish().expect_status(130);
+}
+
+#[test]
+fn a_signal_kills_a_forked_child_as_it_does_any_process() {
+    let (run, parent) = waiting_children(Run::program("examples/storm").args(["hang"]));
+    for child in children_of(parent) {
+        kill(child, Signal::SIGTERM).expect("kill");
+    }
+    let run = run.finish();
+    // The lesson waits for its children, and has nothing to check.
+    assert_eq!(run.stdout.matches("SIGTERM ╳").count(), 3, "{run:#?}");
+}
+
+/// The children of a process, as the kernel lists them (proc(5)).
+fn children_of(parent: Pid) -> Vec<Pid> {
+    let list = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    let list = list.expect("a kernel that lists children");
+    let pids = list
+        .split_whitespace()
+        .map(|pid| pid.parse().expect("a PID"));
+    pids.map(Pid::from_raw).collect()
+}
+
+#[test]
+fn what_the_starter_ignores_or_blocks_does_not_reach_the_children() {
+    let _ = Run::shell("trap '' TERM; exec {process-demo} ends")
+        .run()
+        .expect_status(0);
+    if !tool("python3") {
+        return;
+    }
+    let block = "import os, signal, sys; \
+                 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); \
+                 os.execv(sys.argv[1], sys.argv[1:])";
+    let script = format!("exec python3 -c '{block}' {{process-demo}} ends");
+    let _ = Run::shell(&script).run().expect_status(0);
+}
+
+#[test]
+fn grandchildren_end_with_the_run() {
+    let start = || {
+        let mut run = Run::program("examples/storm").args(["grandchildren"]);
+        run = run.to_be_killed();
+        let mut run = run.start();
+        let lines = [run.line_with("waiting"), run.line_with("waiting")];
+        // The child's parent is the first process, the grandchild's is the child.
+        let [a, b] = lines.map(|line| {
+            let pid = line
+                .split_whitespace()
+                .nth(3)
+                .and_then(|pid| pid.parse().ok());
+            (Pid::from_raw(pid.expect("a PID")), parent_in(&line))
+        });
+        let (first, child) = if a.0 == b.1 { (a.1, a.0) } else { (b.1, b.0) };
+        (run, first, child)
+    };
+    let (run, first, _) = start();
+    kill(first, Signal::SIGTERM).expect("kill");
+    let _ = run.finish().expect_status(143);
+    let (run, first, _) = start();
+    kill(first, Signal::SIGKILL).expect("kill");
+    assert_eq!(run.finish().signal, Some(9));
+    // The lesson ends, with nothing checked, when the child has.
+    let (run, _, child) = start();
+    kill(child, Signal::SIGKILL).expect("kill");
+    let _ = run.finish().expect_status(1);
+}
+
+#[test]
+fn a_stopped_worker_ends_with_a_parent_that_is_killed() {
+    let mut run = pool_at_work().to_be_killed().start();
+    let parent = wait_until_at_work(&mut run);
+    for worker in children_of(parent) {
+        kill(worker, Signal::SIGSTOP).expect("kill");
+    }
+    kill(parent, Signal::SIGKILL).expect("kill");
+    assert_eq!(run.finish().signal, Some(9));
+}
+
+#[test]
+fn children_that_nobody_waits_for_are_reaped_at_the_end() {
+    let _ = Run::program("examples/storm")
+        .args(["forget"])
+        .run()
+        .expect_status(0);
+    let run = Run::program("examples/storm")
+        .args(["too-many"])
+        .run()
+        .expect_status(1);
+    let limit = "storm too-many: fork child: no more than 1024 children at one time";
+    assert!(run.stderr.starts_with(limit), "{run:#?}");
+}
+
+#[test]
+fn what_was_there_before_the_run_is_none_of_its_children() {
+    // The shell becomes the demo, and the process that reads its output becomes
+    // the demo's child.
+    let script = "exec {fork-demo} > >(cat; echo read to the end)";
+    let run = Run::shell(script).to_be_killed().run();
+    assert!(run.stdout.ends_with("read to the end\n"), "{run:#?}");
+}
+
+#[test]
+fn two_threads_may_end_the_run_at_once() {
+    for _ in 0..50 {
+        let run = Run::program("examples/storm").args(["two-ends"]).run();
+        assert!([Some(3), Some(4)].contains(&run.status), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_program_may_outlive_the_thread_that_started_it() {
+    let _ = Run::program("examples/storm")
+        .args(["thread-ends"])
+        .run()
+        .expect_status(0);
+}
+
+#[test]
+fn an_interrupted_run_prints_its_summary() {
+    let run = Run::shell("exec {examples/storm} hang --json").start();
+    // It says nothing else: its children, once they are there, tell that it runs.
+    let guard = Pid::from_raw(run.id());
+    let parent = loop {
+        let demo = children_of(guard)
+            .into_iter()
+            .find(|demo| children_of(*demo).len() == 3);
+        if let Some(demo) = demo {
+            break demo;
+        }
+    };
+    kill(parent, Signal::SIGINT).expect("kill");
+    let summary = run.finish().expect_status(130).summary();
+    assert_eq!(summary["ok"], false);
+    assert_eq!(summary["error"], "interrupted");
+
+    let args = ["tasks", "--work-ms", "3600000", "--json"];
+    let run = Run::program("pool-demo").args(args).start();
+    let guard = Pid::from_raw(run.id());
+    let parent = loop {
+        let demo = children_of(guard)
+            .into_iter()
+            .find(|demo| children_of(*demo).len() == 4);
+        if let Some(demo) = demo {
+            break demo;
+        }
+    };
+    kill(parent, Signal::SIGINT).expect("kill");
+    let summary = run.finish().expect_status(130).summary();
+    assert_eq!(summary["ok"], false);
+}
+
+#[test]
+fn signals_to_all_lessons_end_all() {
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        for to_the_group in [true, false] {
+            let mut run = Run::program("process-demo").args(["all"]).start();
+            run.line_with("I am the parent process");
+            let guard = Pid::from_raw(run.id());
+            let all = children_of(guard)[0];
+            kill(if to_the_group { group(all) } else { all }, signal).expect("kill");
+            let _ = run.finish().expect_status(status);
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 use std::collections::HashSet;
-use tests::{DEMOS, Run, tool};
+use tests::{DEMOS, Run, program, tool};
 
 const PROCESSES: usize = 64;
 const LINES: usize = 1000;
@@ -117,6 +117,42 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_is_an_error() {
+    // It holds for the event log too, which is a file in memory. Each process
+    // that cannot go on says so, and none is killed by SIGXFSZ.
+    for demo in DEMOS {
+        let script = format!("ulimit -f 1; exec {{{demo}}}");
+        let run = Run::shell(&script).run().expect_status(1);
+        let message = "write to the event log: File too large";
+        assert!(run.stderr.contains(message), "{run:#?}");
+    }
+    // What a lesson executes has the default action: sh says that it was killed.
+    let script = "trap '' XFSZ; ulimit -f 1; {examples/storm} no-check > /dev/null; echo $?";
+    assert_eq!(Run::shell(script).run().stdout, "1\n");
+}
+
+/// Runs a shell command whose stdout somebody has made non-blocking.
+fn non_blocking(script: &str) -> Run {
+    let set =
+        "import os, sys; os.set_blocking(1, False); os.execvp('bash', ['bash', '-c', sys.argv[1]])";
+    Run::shell(&format!(
+        "python3 -c \"{set}\" '{script}; echo $? >&2' | (read -r line; echo $line; cat)"
+    ))
+}
+
+#[test]
+fn a_stdout_that_does_not_block_is_waited_for() {
+    if !tool("python3") {
+        return;
+    }
+    let storm = program("examples/storm").display();
+    let run = non_blocking(&format!("{storm} speak --processes 8 --lines 2000")).run();
+    let run = run.expect_status(0);
+    assert_eq!(run.stderr, "0\n");
+    assert_eq!(run.stdout.matches(" end\n").count(), 8 * 2000);
+}
+
+#[test]
 fn a_closed_stdout_is_no_trouble() {
     // The standard library opens /dev/null in its place.
     for demo in DEMOS {
@@ -211,6 +247,75 @@ fn the_picture_is_well_formed_and_names_everything() {
         .filter(|attribute| attribute.name() == "href")
         .collect();
     assert!(outside.is_empty(), "not self-contained");
+}
+
+#[test]
+fn two_targets_that_are_one_file_are_refused_before_the_run() {
+    for (script, message) in [
+        ("--svg x --trace ./x", "--svg and --trace name one file"),
+        ("--svg x --trace y", "--svg and --trace name one file"),
+        ("--svg link --trace x", "--svg and --trace name one file"),
+        ("--svg x > x", "stdout and --svg name one file"),
+        (
+            "--trace /dev/stdout > x",
+            "stdout and --trace name one file",
+        ),
+    ] {
+        let prepare = "echo mine > x; ln x y; ln -s x link";
+        let script = format!("{prepare}; {{fork-demo}} {script}; echo $?; cat y; rm x y link");
+        let run = Run::shell(&script).run().expect_status(0);
+        // Nothing of the run, and nothing was emptied that the shell left alone.
+        let mine = if script.contains("> x; echo") {
+            ""
+        } else {
+            "mine\n"
+        };
+        assert_eq!(run.stdout, format!("2\n{mine}"), "{run:#?}");
+        assert_eq!(run.stderr, format!("fork-demo: {message}\n"));
+    }
+}
+
+#[test]
+fn a_target_may_be_what_is_no_regular_file() {
+    let quiet = "> /dev/null 2>&1; echo $?";
+    for (script, status) in [
+        (
+            format!("{{fork-demo}} --svg /dev/null --trace /dev/null {quiet}"),
+            "0\n",
+        ),
+        (
+            format!(
+                "mkfifo f; grep -c svg f > n & {{fork-demo}} --svg f {quiet}; wait; \
+                     grep -q 2 n || cat n; rm f n"
+            ),
+            "0\n",
+        ),
+        (
+            format!(
+                "ln -s new dangling; {{fork-demo}} --svg dangling {quiet}; \
+                     grep -q /svg new || echo no picture; rm new dangling"
+            ),
+            "0\n",
+        ),
+        (
+            format!(
+                "echo long before > x; {{fork-demo}} --trace x {quiet}; \
+                     grep -c 'long before' x; rm x"
+            ),
+            "0\n0\n",
+        ),
+    ] {
+        assert_eq!(Run::shell(&script).run().stdout, status, "{script}");
+    }
+}
+
+#[test]
+fn a_target_is_emptied_only_after_the_run() {
+    // Two runs with one target: whoever comes last has it, whole.
+    let script = "echo mine > x; {examples/storm} hang --svg x > /dev/null & pid=$!; \
+                  {fork-demo} --svg x > /dev/null; kill $pid; wait $pid; grep -c '</svg>' x; rm x";
+    let run = Run::shell(script).run().expect_status(0);
+    assert_eq!(run.stdout, "1\n", "{run:#?}");
 }
 
 #[test]

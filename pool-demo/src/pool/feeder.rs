@@ -5,7 +5,7 @@ use super::{Failure, Outcome, StartWorker};
 use crate::protocol::{Job, Message};
 use crossbeam::channel::{Receiver, Sender, never, select};
 use shared_core::ending::park_if_ending;
-use shared_core::{Result, ensure, report};
+use shared_core::{Result, cause, ensure, report};
 use std::convert::Infallible;
 
 /// How often a worker is replaced before it has done anything: one that dies
@@ -57,7 +57,7 @@ impl Feeder {
                         }
                         // It died, or says what it has no reason to say.
                         _ => if let Err(error) = self.replace_worker() {
-                            report!("no new {}: {error:#}", self.worker.role());
+                            report!("no new {}: {}", self.worker.role(), cause(error));
                             return;
                         }
                     }
@@ -65,7 +65,7 @@ impl Feeder {
             }
         }
         if let Err(error) = self.worker.end(&self.stop) {
-            report!("{error:#}");
+            report!("{}", cause(error));
         }
     }
 

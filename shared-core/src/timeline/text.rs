@@ -77,8 +77,11 @@ fn row(lane: &Lane, scale: &Scale) -> String {
         (LaneEnd::Told(End::Killed(signal)), _) => {
             cells[ended] = KILLED;
             let name: Vec<char> = format!(" {signal} ").chars().collect();
-            if name.len() + 2 + scale.column(lane.life.begin) <= ended {
+            let room_before = ended - scale.column(lane.life.begin);
+            if name.len() + 2 <= room_before {
                 cells[ended - name.len()..ended].copy_from_slice(&name);
+            } else if let Some(behind) = cells.get_mut(ended + 1..ended + 1 + name.len()) {
+                behind.copy_from_slice(&name);
             }
         }
         (LaneEnd::StillThere, _) => cells[ended] = STILL_THERE,

@@ -1,0 +1,168 @@
+//! What holds on every system: here no test needs fork, a signal or /proc.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a test fails by a panic, also in its helpers"
+)]
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The demos that run everywhere.
+const DEMOS: [&str; 4] = ["process-demo", "pool-demo", "thread-demo", "lock-demo"];
+
+/// The executable, on Linux built just now. Elsewhere, where cargo may be no
+/// program of that system, it stands beside the tests, which were built with it.
+fn program(name: &str) -> PathBuf {
+    #[cfg(target_os = "linux")]
+    return tests::program(name).to_owned();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let test = std::env::current_exe().expect("this test");
+        let folder = test.parent().and_then(Path::parent).expect("a folder");
+        folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    }
+}
+
+/// Runs a demo to its end, with a folder for temporary files that must be
+/// empty then.
+fn run(demo: &str, args: &[&str], input: &str) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(program(demo));
+    for variable in ["TMPDIR", "TEMP", "TMP"] {
+        command.env(variable, folder.path());
+    }
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let child = pipes.stderr(Stdio::piped()).args(args).spawn();
+    let mut child = child.expect("a demo");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("a reader");
+    drop(stdin);
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(files(folder.path()), [""; 0], "{demo} {args:?}");
+    output
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("a folder").flatten();
+    files
+        .map(|file| file.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace("\r\n", "\n")
+}
+
+/// Runs a demo that succeeds and says nothing on stderr; returns its stdout.
+fn succeed(demo: &str, args: &[&str]) -> String {
+    let output = run(demo, args, "");
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{stdout}");
+    stdout
+}
+
+#[test]
+fn every_lesson_passes() {
+    for demo in DEMOS {
+        let stdout = succeed(demo, &["all", "--json"]);
+        let summaries: Vec<Value> = stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+            .filter_map(|mut line| line.get_mut("summary").map(Value::take))
+            .collect();
+        assert!(!summaries.is_empty());
+        for summary in summaries {
+            assert_eq!(
+                (&summary["ok"], &summary["cut_off"]),
+                (&true.into(), &0.into())
+            );
+        }
+    }
+}
+
+#[test]
+fn every_process_of_a_run_speaks_on_its_stdout() {
+    let stdout = succeed("process-demo", &["run", "--name", "x y"]);
+    assert!(stdout.contains("running with the name \"x y\""), "{stdout}");
+    let stdout = succeed("pool-demo", &["--work-ms", "1"]);
+    for task in 0..5 {
+        assert!(
+            stdout.contains(&format!("task {task} begins\n")),
+            "{stdout}"
+        );
+    }
+}
+
+#[test]
+fn no_event_is_lost_among_many_writers() {
+    let args = ["--workers", "8", "--tasks", "1000", "--work-ms", "0"];
+    let stdout = succeed("pool-demo", &args);
+    assert_eq!(stdout.matches(" begins\n").count(), 1000);
+    assert!(!stdout.contains('✘'), "{stdout}");
+    for _ in 0..10 {
+        let stdout = succeed("lock-demo", &["--threads", "8", "--iterations", "10"]);
+        assert!(!stdout.contains('✘'), "{stdout}");
+    }
+}
+
+#[test]
+fn a_worker_says_nothing_but_answers() {
+    let tasks = "{\"id\":7,\"task\":{\"sleep_ms\":1}}\n{\"id\":8,\"task\":{\"panic\":\"no\"}}\n";
+    let output = run("pool-demo", &["worker"], tasks);
+    let answers =
+        "\"ready\"\n{\"started\":7}\n{\"done\":7}\n{\"started\":8}\n{\"failed\":[8,\"no\"]}\n";
+    assert_eq!(
+        (output.status.code(), &*text(&output.stdout)),
+        (Some(0), answers)
+    );
+    assert!(text(&output.stderr).contains("task 7 begins"));
+}
+
+#[test]
+fn a_wrong_call_is_refused() {
+    for (demo, args) in [
+        ("pool-demo", &["--workers", "0"][..]),
+        ("lock-demo", &["balance", "--nonsense"]),
+        ("process-demo", &["all", "--svg", "x"]),
+        ("process-demo", &["child", "nonsense"]),
+    ] {
+        let output = run(demo, args, "");
+        assert_eq!(output.status.code(), Some(2), "{demo} {args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn one_file_for_two_targets_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [file, other] = ["file", "other"].map(|name| folder.path().join(name));
+    std::fs::write(&file, "mine").expect("a file");
+    std::fs::hard_link(&file, &other).expect("a link");
+    let [svg, trace] = [&file, &other].map(|path| path.to_string_lossy());
+    let output = run("thread-demo", &["--svg", &svg, "--trace", &trace], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "mine");
+
+    std::fs::remove_file(&other).expect("a link");
+    let output = run("thread-demo", &["--svg", &svg, "--trace", &trace], "");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        std::fs::read_to_string(&file)
+            .expect("a file")
+            .starts_with("<svg")
+    );
+    let trace = std::fs::read(&other).expect("a file");
+    let trace: Value = serde_json::from_slice(&trace).expect("JSON");
+    assert!(trace["traceEvents"].is_array());
+}
+
+#[test]
+#[cfg(not(unix))]
+fn fork_demo_says_what_to_run_instead() {
+    let output = run("fork-demo", &[], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("cargo run -p process-demo"));
+}
