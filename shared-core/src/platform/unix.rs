@@ -117,34 +117,39 @@ pub(crate) fn kill_and_reap(pid: i32) -> Option<WaitStatus> {
     }
 }
 
-/// Calls `visit` with the PID of each child of this process, as the kernel
-/// lists them (`/proc/PID/task/TID/children`, proc(5)). Neither heap nor lock: a
+/// Calls `visit` with the PID of each child of the main thread, as the kernel
+/// lists them (`/proc/PID/task/TID/children`, proc(5)): orphans come to that thread,
+/// and so do the children of threads that have ended. Neither heap nor lock: a
 /// signal handler may come here. Where the kernel does not tell, there is none.
 #[cfg(target_os = "linux")]
 pub(crate) fn each_child(mut visit: impl FnMut(i32)) {
-    use rustix::fs::{Mode, OFlags, RawDir, open, openat};
-    use std::mem::MaybeUninit;
-    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(tasks) = open(c"/proc/self/task", folder, Mode::empty()) else {
+    use nix::fcntl::{OFlag, open};
+    use nix::sys::stat::Mode;
+    use std::ffi::CStr;
+    use std::io::Write;
+    let mut path = [0; 64];
+    let written = write!(
+        &mut path[..],
+        "/proc/self/task/{}/children\0",
+        std::process::id()
+    );
+    let Some(path) = written
+        .ok()
+        .and_then(|()| CStr::from_bytes_until_nul(&path).ok())
+    else {
         return;
     };
-    let mut entries = [MaybeUninit::uninit(); 1024];
-    let mut threads = RawDir::new(&tasks, &mut entries);
-    while let Some(Ok(thread)) = threads.next() {
-        let list = openat(&tasks, thread.file_name(), folder, Mode::empty()).and_then(|thread| {
-            let read = OFlags::RDONLY | OFlags::CLOEXEC;
-            openat(&thread, c"children", read, Mode::empty())
-        });
-        let Ok(list) = list else { continue }; // `.` and `..` have none
-        let mut pid = 0;
-        let mut bytes = [0_u8; 512];
-        while let Ok(read @ 1..) = rustix::io::read(&list, &mut bytes) {
-            for byte in &bytes[..read] {
-                if byte.is_ascii_digit() {
-                    pid = pid * 10 + i32::from(byte - b'0');
-                } else if pid > 0 {
-                    visit(std::mem::take(&mut pid));
-                }
+    let Ok(list) = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else {
+        return;
+    };
+    let mut pid = 0;
+    let mut bytes = [0; 512];
+    while let Ok(read @ 1..) = nix::unistd::read(&list, &mut bytes) {
+        for byte in &bytes[..read] {
+            if byte.is_ascii_digit() {
+                pid = pid * 10 + i32::from(byte - b'0');
+            } else if pid > 0 {
+                visit(std::mem::take(&mut pid));
             }
         }
     }
