@@ -4,11 +4,11 @@
 //! [`about_to_fork`] or [`about_to_spawn`] before, [`Start::made`] when there is
 //! a PID, [`Child::reap`] with the call that waits.
 
-use crate::ending::{Place, Starting};
+use crate::ending::{Place, Starting, is_first_process};
 use crate::platform::{self, kill_and_reap, pid_of};
 use crate::report::{self, End, HandOn, Stdin};
 use crate::who;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fmt;
 use std::process::ExitStatus;
 
@@ -52,6 +52,7 @@ fn start(call: &str, role: &str) -> Result<Start> {
         // made the child (PR_SET_PDEATHSIG, prctl(2)): by default it is given
         // by the thread that is there as long as the process.
         ends_with: who::is_main_thread().then(who::pid),
+        may_outlive: false,
     })
 }
 
@@ -64,13 +65,16 @@ pub struct Start {
     role: String,
     /// The parent, if the child ends with the thread that makes it.
     ends_with: Option<u32>,
+    may_outlive: bool,
 }
 
 impl Start {
-    /// The child may outlive its parent. (Not the run: at its end the first
-    /// process kills and reaps what is left.)
+    /// The child may outlive its parent, for lessons about that; nobody kills it
+    /// when its [`Child`] is dropped. It never outlives the run: at the end the
+    /// first process kills and reaps what has become its child (on Linux).
     pub fn may_outlive_its_parent(mut self) -> Self {
         self.ends_with = None;
+        self.may_outlive = !is_first_process();
         self
     }
 
@@ -85,11 +89,17 @@ impl Start {
     /// on it is guarded, and has a lane.
     pub fn made(self, pid: impl TryInto<i32>) -> Child {
         let pid = pid.try_into().unwrap_or(0); // no PID, hence no child
-        let place = Some(self.starting.made(pid));
+        let place = if self.may_outlive {
+            drop(self.starting); // on no list
+            None
+        } else {
+            Some(self.starting.made(pid))
+        };
         report::started(pid.unsigned_abs(), &self.role);
         Child {
             pid,
             place,
+            was_reaped: false,
             role: self.role,
             ends_with: self.ends_with,
         }
@@ -113,14 +123,15 @@ impl Start {
     }
 }
 
-/// A child that was not reaped yet. It is killed and reaped when this is
-/// dropped, on an error, a panic or Ctrl-C: it never outlives the run.
+/// A child that was made by this process. One that was not reaped is killed and
+/// reaped when this is dropped, on an error or a panic, and when the run ends.
 #[derive(Debug)]
 #[must_use = "the child is killed when this is dropped"]
 pub struct Child {
     pid: i32,
-    /// There until the child is reaped.
+    /// Its place on the list; none if it may outlive its parent.
     place: Option<Place>,
+    was_reaped: bool,
     role: String,
     ends_with: Option<u32>,
 }
@@ -164,15 +175,19 @@ impl Child {
         &mut self,
         wait: impl FnOnce(Pid) -> Result<S, E>,
     ) -> Result<S> {
-        let Some(place) = self.place else {
-            bail!("wait for {} {self}: it was reaped before", self.role);
-        };
+        ensure!(
+            !self.was_reaped,
+            "wait for {} {self}: it was reaped before",
+            self.role
+        );
         let status = wait(self.pid())
             .map_err(Into::into)
             .with_context(|| format!("wait for {} {self}", self.role))?;
         if let Some(end) = status.end() {
-            place.empty(self.pid);
-            self.place = None;
+            self.was_reaped = true;
+            if let Some(place) = self.place {
+                place.empty(self.pid);
+            }
             report::reaped(self.pid.unsigned_abs(), &self.role, &end);
         }
         Ok(status)
@@ -190,6 +205,7 @@ impl Drop for Child {
         // If its place was taken away, the child was reaped behind our back, and
         // its PID is another one's.
         if let Some(place) = self.place
+            && !self.was_reaped
             && place.belongs_to(self.pid)
         {
             let end = kill_and_reap(self.pid).and_then(|status| status.end());

@@ -197,8 +197,8 @@ pub(crate) fn forget_parents_children() {
     STATE.0.store(0, Relaxed);
 }
 
-/// Kills and reaps all children on the list, and on Linux also those that
-/// the kernel knows besides: orphans, for whom this is the subreaper.
+/// Kills and reaps all children on the list; in the first process on Linux also
+/// those that the kernel knows besides: orphans, for whom it is the subreaper.
 pub(crate) fn sweep() {
     for place in &PLACES {
         let pid = pid_in(place.load(Acquire));
@@ -206,12 +206,13 @@ pub(crate) fn sweep() {
             kill_and_reap(pid);
         }
     }
-    let old = OLD_CHILDREN.get().filter(|_| is_first_process());
-    let is_ours = |pid| old.is_none_or(|old| !old.contains(&pid));
+    let Some(old) = OLD_CHILDREN.get().filter(|_| is_first_process()) else {
+        return;
+    };
     // Who is killed may leave orphans: once more, until there are none.
     let mut found = true;
     while std::mem::take(&mut found) {
-        each_child(|pid| found |= is_ours(pid) && kill_and_reap(pid).is_some());
+        each_child(|pid| found |= !old.contains(&pid) && kill_and_reap(pid).is_some());
     }
 }
 
@@ -301,4 +302,27 @@ extern "C" fn on_signal(signal: i32) {
         platform::die_of(signal);
     }
     platform::set_errno(errno);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No PID of anybody: above what Linux allows (proc_sys_kernel(5)).
+    const PID: i32 = 1 << 30;
+
+    #[test]
+    fn who_was_reaped_behind_our_back_is_not_taken_for_the_next_with_its_pid() {
+        let place = || Place::reserve().expect("a place");
+        let first = place().fill(PID);
+        assert!(first.belongs_to(PID));
+        let second = place().fill(PID);
+        assert!(!first.belongs_to(PID) && second.belongs_to(PID));
+        assert!(!first.empty(PID), "it has no place to give up");
+        assert!(second.belongs_to(PID) && second.empty(PID));
+        // The same place again, for the same PID.
+        let third = place().fill(PID);
+        assert!(!first.belongs_to(PID) && !second.belongs_to(PID));
+        assert!(third.empty(PID));
+    }
 }

@@ -19,7 +19,7 @@ mod storm {
     use shared_core::children::{Child, WaitStatus as _, about_to_fork, about_to_spawn};
     use shared_core::ending::{MOST_CHILDREN, stop};
     use shared_core::report::{End, events, require};
-    use shared_core::{Context, Lessons, Result, anyhow, check, fact, report, span};
+    use shared_core::{Context, Lessons, Result, anyhow, check, fact, report, span, who};
     use std::fs::File;
     use std::io::Write;
     use std::process::{Command, Stdio};
@@ -76,6 +76,8 @@ mod storm {
         NeverStarted,
         /// A child has a child of its own, and both wait for ever
         Grandchildren,
+        /// A child ends, and its own child lives on
+        Outlive,
         /// More children at one time than can be guarded
         TooMany,
         /// The parent forgets its child
@@ -145,6 +147,7 @@ mod storm {
                     });
                     wait_for(&mut parents?).map(drop)
                 }
+                Self::Outlive => outlive(),
                 Self::TooMany => {
                     let most = u32::try_from(MOST_CHILDREN)?;
                     make(most + 1, |_| {
@@ -317,6 +320,36 @@ mod storm {
                 }
             })?;
         wait.recv()?;
+        Ok(())
+    }
+
+    fn outlive() -> Result<()> {
+        wait_for(&mut make(1, |_| {
+            let Ok(start) = about_to_fork("grandchild") else {
+                return 1;
+            };
+            let start = start.may_outlive_its_parent();
+            // SAFETY: this program makes no thread, as just confirmed.
+            match unsafe { fork() } {
+                Ok(ForkResult::Child) => start.in_child(wait_for_ever),
+                Ok(ForkResult::Parent { child }) => {
+                    let child = start.made(child);
+                    fact!("grandchild", child.pid().as_raw());
+                    0
+                }
+                Err(_) => 1,
+            }
+        })?)?;
+        let pid = require("grandchild").as_u64().unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let mut fields = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
+        check!("it lives", fields.next().is_some_and(|state| state != "Z"));
+        let parent = fields.next().and_then(|pid| pid.parse().ok());
+        check!("its parent is the subreaper", parent == Some(who::pid()));
         Ok(())
     }
 

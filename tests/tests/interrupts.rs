@@ -142,6 +142,7 @@ fn a_worker_that_is_killed_fails_its_task_and_no_other() {
         end.stdout.contains("✘ every task ran exactly once"),
         "{end:#?}"
     );
+    assert_eq!(end.stdout.matches('✘').count(), 1, "{end:#?}");
 }
 
 /// Three children that wait for ever, and the PID of their parent.
@@ -297,6 +298,12 @@ fn grandchildren_end_with_the_run() {
     let (run, _, child) = start();
     kill(child, Signal::SIGKILL).expect("kill");
     let _ = run.finish().expect_status(1);
+}
+
+#[test]
+fn a_child_may_outlive_its_parent_but_not_the_run() {
+    let run = Run::program("examples/storm").args(["outlive"]).run();
+    let _ = run.expect_status(0);
 }
 
 #[test]

@@ -122,6 +122,13 @@ fn a_worker_says_nothing_but_answers() {
 }
 
 #[test]
+fn what_a_task_prints_does_not_mix_with_answers() {
+    let output = run("examples/answer", &[], "");
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((&*stdout, &*stderr), ("answered\n", "printed\n"));
+}
+
+#[test]
 fn a_wrong_call_is_refused() {
     for (demo, args) in [
         ("pool-demo", &["--workers", "0"][..]),
