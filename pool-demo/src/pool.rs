@@ -10,7 +10,6 @@ use crate::protocol::{Job, Task};
 use crossbeam::channel::{Receiver, Sender, bounded, never, unbounded};
 use feeder::Feeder;
 use process::WorkerProcess;
-use shared_core::report::HandOn;
 use shared_core::{Context, Error, Result, anyhow, bail, cause};
 use std::convert::Infallible;
 use std::fmt;
@@ -36,9 +35,9 @@ pub type StartWorker = fn() -> Result<WorkerCommand>;
 pub struct WorkerCommand {
     /// The command.
     pub command: Command,
-    /// There if the worker takes part in the run, and so has another stdin. One
-    /// that runs on another host, say, cannot.
-    pub hand_on: Option<HandOn>,
+    /// Whether the worker takes part in the run, and so is given another stdin.
+    /// One that runs on another host, say, cannot.
+    pub takes_part: bool,
 }
 
 /// What became of a task.

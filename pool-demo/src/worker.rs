@@ -20,10 +20,10 @@ const WORKER: &str = "worker";
 pub fn command() -> Result<WorkerCommand> {
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
     command.arg(WORKER).stdout(Stdio::piped());
-    let hand_on = report::hand_on(&mut command).context("start a worker")?;
+    let takes_part = true;
     Ok(WorkerCommand {
         command,
-        hand_on: Some(hand_on),
+        takes_part,
     })
 }
 

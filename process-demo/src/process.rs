@@ -7,7 +7,7 @@ use crate::child::{CHILD, find};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared_core::children::{self, about_to_spawn};
-use shared_core::report::{self, Stdin};
+use shared_core::report::Stdin;
 use shared_core::{Context, Result, anyhow, bail, ensure};
 use std::io::{self, Write};
 use std::process::{Child, Command, ExitStatus};
@@ -98,9 +98,9 @@ impl Process {
 
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
         let context = || format!("start {}", self.name);
-        let hand_on = report::hand_on(command.arg(CHILD)).with_context(context)?;
 
         let start = about_to_spawn(&self.name)?;
+        let hand_on = start.hand_on(command.arg(CHILD)).with_context(context)?;
         let mut process = command.spawn().with_context(context)?;
         let guard = start.made(process.id());
 

@@ -10,7 +10,8 @@ use crate::report::{self, End, HandOn, Stdin};
 use crate::who;
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt;
-use std::process::ExitStatus;
+use std::io;
+use std::process::{self, Command, ExitStatus};
 
 pub use crate::platform::Pid;
 
@@ -85,6 +86,16 @@ impl Start {
         self
     }
 
+    /// Lets `command` start a process that takes part in this run: the child's
+    /// `main` calls [`take_part`](report::take_part), and the parent, when there is
+    /// a child, [`Child::takes_part`].
+    ///
+    /// # Errors
+    /// When the system refuses the way to it (socketpair(2)).
+    pub fn hand_on(&self, command: &mut Command) -> io::Result<HandOn> {
+        report::hand_on(command, self.ends_with)
+    }
+
     /// There is a child, with this PID, as fork or spawn returned it: from here
     /// on it is guarded, and has a lane.
     pub fn made(self, pid: impl TryInto<i32>) -> Child {
@@ -101,7 +112,6 @@ impl Start {
             place,
             was_reaped: false,
             role: self.role,
-            ends_with: self.ends_with,
         }
     }
 
@@ -110,11 +120,11 @@ impl Start {
     /// parent's. It starts with default signals.
     #[cfg(unix)]
     pub fn in_child(self, body: impl FnOnce() -> i32) -> ! {
-        crate::ending::forget_parents_children();
-        platform::default_signals();
         if let Some(parent) = self.ends_with {
             platform::die_with(parent);
         }
+        crate::ending::forget_parents_children();
+        platform::default_signals();
         report::begin_part(&self.role);
         let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         report::close_lane();
@@ -133,7 +143,6 @@ pub struct Child {
     place: Option<Place>,
     was_reaped: bool,
     role: String,
-    ends_with: Option<u32>,
 }
 
 impl Child {
@@ -150,16 +159,12 @@ impl Child {
     }
 
     /// Lets `process`, which is this child, take part in the run, and returns the
-    /// parent's end of its stdin; see [`hand_on`](report::hand_on).
+    /// parent's end of its stdin.
     ///
     /// # Errors
     /// When the child is gone.
-    pub fn takes_part(
-        &self,
-        by: HandOn,
-        process: &mut std::process::Child,
-    ) -> std::io::Result<Stdin> {
-        by.to(process, &self.role, self.ends_with)
+    pub fn takes_part(&self, by: HandOn, process: &mut process::Child) -> io::Result<Stdin> {
+        by.to(process, &self.role)
     }
 
     /// Reaps the child with `wait`, a call that waits for this PID, and records

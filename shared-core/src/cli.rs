@@ -6,13 +6,14 @@ mod summary;
 mod targets;
 
 use crate::children::{WaitStatus, about_to_spawn};
+use crate::platform::Output;
 use crate::report::{self, CLOSED_PIPE, End, Session, Settings};
 use crate::timeline::{self, Timeline, svg, text};
 use crate::{cause, complain, ending, platform, who};
 use anyhow::{Context, Result};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use command::{ALL, command, lesson_names, parse};
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,22 +99,21 @@ pub fn main<L: Lessons>() -> ExitCode {
         Err(help) => print(&help.render().to_string()),
     };
     let status = status.unwrap_or_else(|error| {
+        ending::park_if_ending(); // then this is but a consequence
         complain(format_args!("{}: {}", L::DEMO, cause(error)));
         FAILED
     });
-    if ending::is_first_process() {
-        ending::end(status.into());
+    if !ending::is_first_process() {
+        return ExitCode::from(status); // there was no run
     }
-    ExitCode::from(status)
+    let status = ending::end(status.into());
+    ExitCode::from(u8::try_from(status).unwrap_or(FAILED))
 }
 
 /// Prints what is not part of a run. A reader that has gone is no error.
 fn print(text: &str) -> Result<u8> {
-    let mut stdout = io::stdout();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    let printed = Output::stdout().and_then(|stdout| stdout.write(text));
+    match printed {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(anyhow::anyhow!("write to stdout: {}", cause(error)))
         }
@@ -144,7 +144,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     for (option, path) in [("--svg", &options.svg), ("--trace", &options.trace)] {
         let Some(path) = path else { continue };
         let target = Target::open(option, path)?;
-        if let Some(other) = target.shares_with(&targets) {
+        if let Some(other) = target.shares_with(&targets)? {
             return Ok(bad_usage::<L>(&format!(
                 "{other} and {option} name one file"
             )));
@@ -152,6 +152,11 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         targets.push(target);
     }
 
+    if options.json {
+        let words = Summary::interrupted(L::DEMO, name).to_line();
+        let output = Output::stdout().context("stdout")?;
+        ending::set_last_words(Some((output, words.into())));
+    }
     ending::begin_run().context("catch signals")?;
     if let Some(parent) = options.started_by {
         platform::die_with(parent);
@@ -219,6 +224,7 @@ fn run_all<L: Lessons>(names: &[String], options: &Options) -> Result<u8> {
         let start = about_to_spawn(name)?;
         let mut process = command.spawn().with_context(|| format!("start {name}"))?;
         let mut child = start.made(process.id());
+        ending::sent_on(); // if it came just before `made`
         let status = child.reap(|_| process.wait())?;
         if let Some(signal) = ending::sent_on() {
             return Ok(u8::try_from(128 + signal).unwrap_or(FAILED));
@@ -253,15 +259,14 @@ fn run_lesson<L: Lessons>(
     let claim = command.find_subcommand(name).and_then(Command::get_about);
     let title = format!("{} {name}: {}", L::DEMO, claim.cloned().unwrap_or_default());
     let json = session.settings.quiet;
-    if json {
-        session.set_last_words(Some(&Summary::interrupted(L::DEMO, name).to_line()));
-    } else {
+    if !json {
         session.say(&format!("{title}\n"));
     }
     let outcome = catch_unwind(AssertUnwindSafe(|| lesson.run()))
         // The panic hook has printed the message and the place.
         .unwrap_or_else(|_| Err(anyhow::anyhow!("the lesson panicked")));
     report::close_lane();
+    ending::park_if_ending(); // what the lesson returned is but a consequence
     let interrupted = matches!(&outcome, Err(error) if error.is::<Interrupted>());
 
     let (events, cut_off) = report::all_events()?;
@@ -278,7 +283,7 @@ fn run_lesson<L: Lessons>(
         false => FAILED,
     };
 
-    session.set_last_words(None);
+    ending::set_last_words(None); // here are better ones
     let text = match () {
         () if json => timeline::json_lines(&events) + &summary.to_line(),
         () if interrupted => String::new(), // one line says it, below

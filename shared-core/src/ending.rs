@@ -158,9 +158,11 @@ pub fn is_first_process() -> bool {
 /// was started to ignore among SIGINT and SIGHUP stays ignored.
 pub(crate) fn begin_run() -> io::Result<()> {
     FIRST_PROCESS.store(std::process::id(), Relaxed);
-    platform::become_subreaper();
     let mut old = Vec::new();
     each_child(|pid| old.push(pid));
+    if old.is_empty() {
+        platform::become_subreaper();
+    } // else the orphans of the old children would come here too
     let _ = OLD_CHILDREN.set(old);
     platform::prepare_signals()?;
     // SAFETY: on_signal calls only async-signal-safe functions (waitpid, kill,
@@ -175,9 +177,22 @@ pub(crate) fn send_signals_on() {
     SENDS_ON.store(true, Relaxed);
 }
 
-/// The signal that was sent on.
+/// The signal that was sent on. It is sent once more, to a child that was not on
+/// the list yet.
 pub(crate) fn sent_on() -> Option<i32> {
-    Some(SENT_ON.load(Relaxed)).filter(|signal| *signal != 0)
+    let signal = Some(SENT_ON.load(Relaxed)).filter(|signal| *signal != 0)?;
+    send_on(signal);
+    Some(signal)
+}
+
+fn send_on(signal: i32) {
+    on_list().for_each(|pid| platform::send(pid, signal));
+}
+
+/// The PIDs of the children on the list.
+fn on_list() -> impl Iterator<Item = i32> {
+    let pids = PLACES.iter().map(|place| pid_in(place.load(Acquire)));
+    pids.filter(|pid| *pid > 0)
 }
 
 /// What to write to stdout when a signal ends the run; `None`: nothing.
@@ -200,11 +215,8 @@ pub(crate) fn forget_parents_children() {
 /// Kills and reaps all children on the list; in the first process on Linux also
 /// those that the kernel knows besides: orphans, for whom it is the subreaper.
 pub(crate) fn sweep() {
-    for place in &PLACES {
-        let pid = pid_in(place.load(Acquire));
-        if pid > 0 {
-            kill_and_reap(pid);
-        }
+    for pid in on_list() {
+        kill_and_reap(pid);
     }
     let Some(old) = OLD_CHILDREN.get().filter(|_| is_first_process()) else {
         return;
@@ -219,14 +231,14 @@ pub(crate) fn sweep() {
 /// Ends the run with `status`: children are killed and reaped first. In another
 /// process than the first it ends only that one, with its own children.
 pub fn stop(status: i32) -> ! {
-    end(status);
+    let status = end(status);
     say_last_words(status);
-    exit_now(STATE.status().unwrap_or(status))
+    exit_now(status)
 }
 
-/// As [`stop`], but returns when no child is left and none can be made: for the
-/// end of `main`.
-pub(crate) fn end(status: i32) {
+/// As [`stop`], but returns when no child is left and none can be made, with the
+/// status of whoever ended the run first: for the end of `main`.
+pub(crate) fn end(status: i32) -> i32 {
     let mut nobody_is_making = STATE.end(status);
     if MAKING.take() {
         // It is this thread that is making a child, and it will not come to it.
@@ -236,6 +248,7 @@ pub(crate) fn end(status: i32) {
         park(); // who makes a child ends the run afterwards
     }
     sweep();
+    STATE.status().unwrap_or(status)
 }
 
 /// Never returns once the run is being ended: a thread that finds its child
@@ -277,16 +290,13 @@ extern "C" fn on_signal(signal: i32) {
     if is_first_process() {
         let is_first_signal = STATE.status().is_none();
         if SENDS_ON.swap(false, Relaxed) {
+            SENT_ON.store(signal, Relaxed);
             // From a terminal they have it already. One that is ending does so
             // meanwhile, and is not reaped before this returns.
-            SENT_ON.store(signal, Relaxed);
-            platform::pause_100_ms();
-            for place in &PLACES {
-                let pid = pid_in(place.load(Acquire));
-                if pid > 0 {
-                    platform::send(pid, signal);
-                }
+            if on_list().next().is_some() {
+                platform::pause_100_ms();
             }
+            send_on(signal);
         } else if STATE.end(128 + signal) {
             finish(STATE.status().unwrap_or(128 + signal));
         } else if !is_first_signal {

@@ -21,8 +21,8 @@ use log::LOG;
 use serde_json::{Map, Value};
 #[cfg(unix)]
 pub(crate) use session::begin_part;
-pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, lane_style};
-pub use session::{HandOn, Input, Part, hand_on, take_part};
+pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, hand_on, lane_style};
+pub use session::{HandOn, Input, Part, take_part};
 use std::fmt;
 use std::sync::Arc;
 

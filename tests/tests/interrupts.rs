@@ -341,6 +341,30 @@ fn what_was_there_before_the_run_is_none_of_its_children() {
 }
 
 #[test]
+fn orphans_of_what_was_there_before_the_run_are_none_of_its_children() {
+    // The shell's background process ends during the run, and leaves an orphan.
+    let script = "sh -c 'sh -c \"sleep 0.4; echo alive > alive\" & sleep 0.05' & \
+                  exec {pool-demo} --tasks 1 --work-ms 200";
+    let script = format!(
+        "bash -c '{}' > /dev/null; while ! rm alive 2> /dev/null; do :; done",
+        script.replace('\'', "'\\''")
+    );
+    let _ = Run::shell(&script).to_be_killed().run().expect_status(0);
+}
+
+#[test]
+fn a_signal_to_all_lessons_is_never_lost() {
+    if !tool("strace") {
+        return;
+    }
+    // It comes when the first lesson's process is being made.
+    let script = "strace -qq -o /dev/null -e trace=clone3 -e inject=clone3:signal=TERM:when=1 \
+                  {process-demo} all";
+    let run = Run::shell(script).run().expect_status(143);
+    assert!(!run.stdout.contains('✔'), "{run:#?}");
+}
+
+#[test]
 fn two_threads_may_end_the_run_at_once() {
     for _ in 0..50 {
         let run = Run::program("examples/storm").args(["two-ends"]).run();

@@ -150,6 +150,13 @@ fn a_stdout_that_does_not_block_is_waited_for() {
     let run = run.expect_status(0);
     assert_eq!(run.stderr, "0\n");
     assert_eq!(run.stdout.matches(" end\n").count(), 8 * 2000);
+    // What is no part of a run waits too.
+    for args in ["--help", "--snippet"] {
+        let full = "head -c 65000 /dev/zero; ";
+        let script = format!("{full}{} {args}", program("fork-demo").display());
+        let run = non_blocking(&script).run().expect_status(0);
+        assert_eq!(run.stderr, "0\n", "{run:#?}");
+    }
 }
 
 #[test]
@@ -264,7 +271,7 @@ fn two_targets_that_are_one_file_are_refused_before_the_run() {
         let prepare = "echo mine > x; ln x y; ln -s x link";
         let script = format!("{prepare}; {{fork-demo}} {script}; echo $?; cat y; rm x y link");
         let run = Run::shell(&script).run().expect_status(0);
-        // Nothing of the run, and nothing was emptied that the shell left alone.
+        // Nothing of the run, not even a new file, and nothing was emptied that the shell left alone.
         let mine = if script.contains("> x; echo") {
             ""
         } else {
@@ -273,6 +280,32 @@ fn two_targets_that_are_one_file_are_refused_before_the_run() {
         assert_eq!(run.stdout, format!("2\n{mine}"), "{run:#?}");
         assert_eq!(run.stderr, format!("fork-demo: {message}\n"));
     }
+}
+
+#[test]
+fn what_stderr_is_written_to_is_no_target() {
+    let script = "{fork-demo} --svg x 2> x; echo $?; cat x; rm x";
+    let run = Run::shell(script).run().expect_status(0);
+    assert_eq!(run.stdout, "2\nfork-demo: stderr and --svg name one file\n");
+}
+
+#[test]
+fn two_runs_may_write_the_same_file() {
+    let script = "for n in 1 2 3 4 5 6 7 8; do {fork-demo} --children $n --svg x > /dev/null & done; \
+                  wait; cat x; rm x";
+    for _ in 0..10 {
+        let run = Run::shell(script).run().expect_status(0);
+        assert!(roxmltree::Document::parse(&run.stdout).is_ok(), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_target_that_is_removed_during_the_run_is_written_all_the_same() {
+    // The reader of the run's lines removes it.
+    let script = "{pool-demo} --tasks 1 --work-ms 300 --svg x 2> /dev/null | \
+                  (read -r line; read -r line; rm x; cat > /dev/null); grep -c '</svg>' x; rm x";
+    let run = Run::shell(script).run().expect_status(0);
+    assert_eq!(run.stdout, "1\n", "{run:#?}");
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl Feeder {
             }
         }
         if let Err(error) = self.worker.end(&self.stop) {
+            park_if_ending();
             report!("{}", cause(error));
         }
     }
@@ -82,7 +83,7 @@ impl Feeder {
     /// it had not begun goes to its successor.
     fn replace_worker(&mut self) -> Result<()> {
         let pid = self.worker.pid();
-        let status = self.worker.kill();
+        let status = self.worker.wait_or_kill();
         park_if_ending();
         let status = status?;
         report!("{} {pid} died: {status}", self.worker.role());

@@ -32,10 +32,12 @@ impl WorkerProcess {
         let role = role(number);
         let WorkerCommand {
             mut command,
-            hand_on,
+            takes_part,
         } = command()?;
         // This thread stays until it has reaped the worker.
         let start = about_to_spawn(&role)?.ends_with_this_thread();
+        let hand_on = takes_part.then(|| start.hand_on(&mut command));
+        let hand_on = hand_on.transpose().context("start a worker")?;
         let mut process = command.spawn().context("start a worker")?;
         let guard = start.made(process.id());
 
@@ -84,7 +86,7 @@ impl WorkerProcess {
                 return Ok(true);
             }
         }
-        let status = self.kill()?;
+        let status = self.wait_or_kill()?;
         bail!("{} ended before it was ready: {status}", self.role())
     }
 
@@ -104,12 +106,18 @@ impl WorkerProcess {
             recv(self.messages) -> _ => {}
             recv(stop) -> _ => return Ok(()), // dropping it kills it
         }
+        self.wait_or_kill().map(drop)
+    }
+
+    /// Reaps a worker that talks no more: it is just ending, and has perhaps
+    /// something to say about that on stderr. One that does not end is killed.
+    pub(super) fn wait_or_kill(&mut self) -> Result<ExitStatus> {
         let talked_last = Instant::now();
         while self.status.is_none() && talked_last.elapsed() < MOST_TIME_TO_END {
             self.status = self.guard.reap(|_| self.process.try_wait())?;
             thread::sleep(Duration::from_micros(200));
         }
-        Ok(())
+        self.kill()
     }
 
     /// Kills and reaps it. One that has ended before is only reaped; for one

@@ -12,8 +12,11 @@ fn shell(script: &str) -> WorkerCommand {
 
 fn piped(mut command: Command) -> WorkerCommand {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let hand_on = None;
-    WorkerCommand { command, hand_on }
+    let takes_part = false;
+    WorkerCommand {
+        command,
+        takes_part,
+    }
 }
 
 fn outcomes(workers: usize, tasks: usize, command: StartWorker) -> Vec<Outcome> {

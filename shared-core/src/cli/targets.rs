@@ -1,10 +1,10 @@
 //! The files that a run is asked to write.
 
-use crate::{cause, complain};
-use anyhow::Result;
+use crate::{cause, complain, platform};
+use anyhow::{Context, Result};
 use same_file::Handle;
 use std::fs::File;
-use std::io::{Error, Write};
+use std::io::{self, Error, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that is open from before the run on, and written after it: so that it
@@ -16,42 +16,47 @@ pub(super) struct Target {
     /// There for a regular file only: two options may well name one terminal,
     /// pipe or /dev/null.
     identity: Option<Handle>,
+    /// It was made for this run, and nothing is in it yet.
+    is_new: bool,
 }
 
 impl Target {
     /// # Errors
     /// When it cannot be opened.
     pub(super) fn open(option: &'static str, path: &Path) -> Result<Self> {
-        let open = || {
-            let mut options = File::options();
-            let file = options
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)?;
-            let identity = identity(&file)?;
-            Ok((file, identity))
-        };
-        let (file, identity) = open().map_err(|error| failed(path, &error))?;
+        let (file, is_new) = open(path).map_err(|error| failed(path, &error))?;
+        let identity = identity(&file).map_err(|error| failed(path, &error))?;
         let path = path.to_owned();
         Ok(Self {
             option,
             path,
             file,
             identity,
+            is_new,
         })
     }
 
-    /// What writes into the same file: another target, or stdout.
-    pub(super) fn shares_with(&self, others: &[Self]) -> Option<&'static str> {
-        let own = self.identity.as_ref()?;
+    /// What writes into the same file: another target, stdout or stderr.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub(super) fn shares_with(&self, others: &[Self]) -> Result<Option<&'static str>> {
+        let Some(own) = &self.identity else {
+            return Ok(None);
+        };
         let other = others
             .iter()
             .find(|other| other.identity.as_ref() == Some(own));
-        let stdout = || Handle::stdout().is_ok_and(|stdout| stdout == *own);
-        other
-            .map(|other| other.option)
-            .or_else(|| stdout().then_some("stdout"))
+        if let Some(other) = other {
+            return Ok(Some(other.option));
+        }
+        let standard = platform::standard_files().context("stdout")?;
+        for (name, file) in ["stdout", "stderr"].into_iter().zip(&standard) {
+            if identity(file).context(name)?.as_ref() == Some(own) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     /// The option that named it.
@@ -62,18 +67,49 @@ impl Target {
     /// # Errors
     /// When the system refuses.
     pub(super) fn write(&mut self, text: &str) -> Result<()> {
-        let is_regular = self.identity.is_some();
-        let empty = if is_regular {
-            self.file.set_len(0)
-        } else {
-            Ok(())
-        };
-        empty
-            .and_then(|()| self.file.write_all(text.as_bytes()))
+        self.try_write(text)
             .map_err(|error| failed(&self.path, &error))?;
         complain(format_args!("wrote {}", self.path.display()));
         Ok(())
     }
+
+    fn try_write(&mut self, text: &str) -> io::Result<()> {
+        self.is_new = false;
+        let Some(identity) = &self.identity else {
+            return self.file.write_all(text.as_bytes());
+        };
+        if Handle::from_path(&self.path).ok().as_ref() != Some(identity) {
+            // Somebody has removed it meanwhile, or put another one there.
+            self.file = open(&self.path)?.0;
+        }
+        // Another run may be writing the same file: one after the other. (Not
+        // every file system has locks.)
+        let _ = self.file.lock();
+        self.file.write_all(text.as_bytes())?;
+        self.file.set_len(text.len() as u64)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if self.is_new && self.file.metadata().is_ok_and(|file| file.len() == 0) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens a file to write it, and says whether it was made for that.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    if let Ok(file) = File::create_new(path) {
+        return Ok((file, true));
+    }
+    let mut options = File::options(); // `create` for where a dangling link leads
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    Ok((file, false))
 }
 
 fn identity(file: &File) -> std::io::Result<Option<Handle>> {

@@ -4,7 +4,7 @@
 mod files;
 mod signals;
 
-pub(crate) use files::{EventLog, Handles, Link, Output, ToChild, receive};
+pub(crate) use files::{EventLog, Handles, Link, Output, ToChild, receive, standard_files};
 pub use files::{redirect_stdout_to_stderr, take_stdin};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -97,7 +97,7 @@ pub(crate) fn signal_of(status: ExitStatus) -> Option<String> {
 }
 
 /// Kills the child with this PID, if it still runs, and reaps it. Returns how
-/// it ended; `None` if there is no such child.
+/// it ended; `None` if there is no such child, or it is not ours to kill.
 ///
 /// waitpid knows only children of this process that were not reaped yet: the
 /// PID is never that of a stranger. Async-signal-safe (signal-safety(7)).
@@ -105,7 +105,7 @@ pub(crate) fn kill_and_reap(pid: i32) -> Option<WaitStatus> {
     let pid = Pid::from_raw(pid);
     match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
         Ok(WaitStatus::StillAlive) => {
-            let _ = kill(pid, Signal::SIGKILL);
+            kill(pid, Signal::SIGKILL).ok()?; // it may have become another user's
             loop {
                 match waitpid(pid, None) {
                     Err(Errno::EINTR) => {}

@@ -178,6 +178,13 @@ pub fn take_stdin() -> io::Result<File> {
     exchange(STD_INPUT_HANDLE, nothing.as_raw_handle())
 }
 
+/// Copies of stdout and stderr.
+pub(crate) fn standard_files() -> io::Result<[File; 2]> {
+    let stdout = io::stdout().as_handle().try_clone_to_owned()?;
+    let stderr = io::stderr().as_handle().try_clone_to_owned()?;
+    Ok([File::from(stdout), File::from(stderr)])
+}
+
 /// Where lines go: stdout of the first process.
 pub(crate) struct Output(File);
 
@@ -189,10 +196,6 @@ impl Output {
 
     pub(crate) fn write(&self, text: &str) -> io::Result<()> {
         (&self.0).write_all(text.as_bytes())
-    }
-
-    pub(crate) fn copy(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
     }
 
     pub(crate) fn write_if_ready(&self, bytes: &[u8]) {

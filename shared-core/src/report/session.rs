@@ -59,12 +59,6 @@ impl Session {
         self.output.write(text)
     }
 
-    /// What to print if a signal ends the run.
-    pub(crate) fn set_last_words(&self, words: Option<&str>) {
-        let words = words.and_then(|words| Some((self.output.copy().ok()?, words.into())));
-        ending::set_last_words(words);
-    }
-
     /// Prints while the run goes on. In the first process an error ends it: with
     /// the status of a SIGPIPE, and quietly, if nobody reads any more. In
     /// another process it is kept for the first to find.
@@ -113,38 +107,29 @@ pub(crate) fn lane_style(colour: bool, tid: u64) -> anstyle::Style {
     colours[index].on_default()
 }
 
-/// The last argument of a process that takes part in the run of its parent.
+/// The last argument of a process that takes part in the run of its parent; behind
+/// it stands the PID of the parent if it is to end with it.
 const TAKES_PART: &str = "--takes-part";
 
 /// A process to be started that takes part in this run; made by [`hand_on`].
 pub struct HandOn(Link);
 
-/// Lets `command` start a process of this run, which calls [`take_part`]. Its
-/// stdin is what [`HandOn::to`] returns then.
+/// Lets `command` start a process of this run, which calls [`take_part`]. If
+/// `ends_with` names this process, the other one is killed when the thread that
+/// starts it ends (Linux).
 ///
 /// The event log and the run's stdout are closed on exec, so that no other
-/// program holds them open: a process of the run is sent them.
-///
-/// # Errors
-/// When the system refuses the way to it (socketpair(2)).
-pub fn hand_on(command: &mut Command) -> io::Result<HandOn> {
-    command.arg(TAKES_PART);
+/// program holds them open: a process of the run is sent them over its stdin.
+pub(crate) fn hand_on(command: &mut Command, ends_with: Option<u32>) -> io::Result<HandOn> {
+    let parent = ends_with.map(|parent| format!("={parent}"));
+    command.arg(format!("{TAKES_PART}{}", parent.unwrap_or_default()));
     Link::of(command).map(HandOn)
 }
 
 impl HandOn {
     /// Lets `process`, just started, take part as `role`, and returns the end of
-    /// its stdin. If `ends_with` names a process, its parent, it is killed when
-    /// the thread that started it ends (Linux).
-    ///
-    /// # Errors
-    /// When the process is gone, and outside a run.
-    pub fn to(
-        self,
-        process: &mut Child,
-        role: &str,
-        ends_with: Option<u32>,
-    ) -> io::Result<ToChild> {
+    /// its stdin.
+    pub(crate) fn to(self, process: &mut Child, role: &str) -> io::Result<ToChild> {
         let (Some(log), Some(session)) = (LOG.get(), session()) else {
             return Err(io::Error::other("there is no run to take part in"));
         };
@@ -153,7 +138,6 @@ impl HandOn {
             role: role.to_owned(),
             settings: session.settings.clone(),
             start: log.start(),
-            ends_with,
             handles,
         };
         to_child.write_all(format!("{}\n", json!(handed_on)).as_bytes())?;
@@ -166,7 +150,6 @@ struct HandedOn {
     role: String,
     settings: Settings,
     start: Duration,
-    ends_with: Option<u32>,
     handles: Handles,
 }
 
@@ -195,7 +178,17 @@ pub fn take_part(
 ) -> Result<Option<(Part, Input)>> {
     let in_a_run = match (args.next(), args.next()) {
         (None, _) => false,
-        (Some(arg), None) if arg == TAKES_PART => true,
+        (Some(arg), None) => match arg.to_str().and_then(|arg| arg.strip_prefix(TAKES_PART)) {
+            Some("") => true,
+            Some(parent) => match parent.strip_prefix('=').map(str::parse) {
+                Some(Ok(parent)) => {
+                    platform::die_with(parent);
+                    true
+                }
+                _ => return Ok(None),
+            },
+            None => return Ok(None),
+        },
         _ => return Ok(None),
     };
     let receive = if in_a_run {
@@ -219,9 +212,6 @@ pub fn take_part(
         ensure!(set, "this process is in a run already");
         platform::survive_file_size_limit().context("catch SIGXFSZ")?;
         begin_part(&given.role);
-        if let Some(parent) = given.ends_with {
-            platform::die_with(parent);
-        }
     }
     Ok(Some((Part { in_a_run }, input)))
 }

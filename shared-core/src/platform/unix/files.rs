@@ -34,6 +34,13 @@ pub fn take_stdin() -> io::Result<File> {
     Ok(File::from(input))
 }
 
+/// Copies of stdout and stderr.
+pub(crate) fn standard_files() -> io::Result<[File; 2]> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+    let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+    Ok([File::from(stdout), File::from(stderr)])
+}
+
 /// Where lines go: stdout of the first process.
 pub(crate) struct Output(File);
 
@@ -67,10 +74,6 @@ impl Output {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn copy(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
     }
 
     /// Writes as a signal handler may: only if there is room, and without

@@ -1,5 +1,6 @@
 //! Signals: what the processes of a run do about them.
 
+use nix::errno::Errno;
 use nix::libc::{c_int, poll};
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::io;
@@ -28,29 +29,41 @@ pub fn ignores_ctrl_c() -> bool {
 /// begin with default signals too, and so does what a lesson executes.
 pub(crate) fn prepare_signals() -> io::Result<()> {
     SigSet::empty().thread_set_mask()?;
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in Signal::iterator() {
-        if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE) {
+    for signal in 1..=most_signals() {
+        if signal == Signal::SIGPIPE as c_int || !is_ignored(signal)? {
             continue;
         }
-        if is_ignored(signal)? {
-            if MAY_BE_IGNORED.contains(&signal) {
-                IGNORES_CTRL_C.fetch_or(signal == Signal::SIGINT, Relaxed);
-            } else {
-                // SAFETY: no handler is installed.
-                unsafe { sigaction(signal, &default) }?;
-            }
+        if MAY_BE_IGNORED.iter().any(|may| *may as c_int == signal) {
+            IGNORES_CTRL_C.fetch_or(signal == Signal::SIGINT as c_int, Relaxed);
+        } else {
+            // SAFETY: no handler is installed.
+            unsafe { nix::libc::signal(signal, nix::libc::SIG_DFL) };
         }
     }
     survive_file_size_limit()
 }
 
-fn is_ignored(signal: Signal) -> io::Result<bool> {
+/// The highest number of a signal, those of real time included (signal(7)).
+fn most_signals() -> c_int {
+    #[cfg(target_os = "linux")]
+    return nix::libc::SIGRTMAX();
+    #[cfg(not(target_os = "linux"))]
+    return Signal::iterator()
+        .map(|signal| signal as c_int)
+        .max()
+        .unwrap_or(0);
+}
+
+/// A number that the C library keeps for itself counts as not ignored.
+fn is_ignored(signal: c_int) -> io::Result<bool> {
     let mut now = std::mem::MaybeUninit::<nix::libc::sigaction>::zeroed();
     // SAFETY: without a new action the call only writes the present one to
     // where the pointer points, and that is room for one.
-    let result = unsafe { nix::libc::sigaction(signal as c_int, null_mut(), now.as_mut_ptr()) };
-    nix::errno::Errno::result(result)?;
+    let result = unsafe { nix::libc::sigaction(signal, null_mut(), now.as_mut_ptr()) };
+    match Errno::result(result) {
+        Err(Errno::EINVAL) => return Ok(false),
+        other => other?,
+    };
     // SAFETY: zeroes are a valid sigaction, and the call wrote another one.
     Ok(unsafe { now.assume_init() }.sa_sigaction == nix::libc::SIG_IGN)
 }
@@ -63,7 +76,7 @@ pub(crate) unsafe fn on_end_of_run(handler: extern "C" fn(c_int)) -> io::Result<
     let end = SigHandler::Handler(handler);
     let end = SigAction::new(end, SaFlags::SA_RESTART, SigSet::all());
     for signal in ENDING {
-        if !is_ignored(signal)? {
+        if !is_ignored(signal as c_int)? {
             // SAFETY: what a handler must be, the caller vouches for.
             unsafe { sigaction(signal, &end) }?;
         }
@@ -76,7 +89,7 @@ pub(crate) unsafe fn on_end_of_run(handler: extern "C" fn(c_int)) -> io::Result<
 pub(crate) fn default_signals() {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     for signal in ENDING {
-        if !is_ignored(signal).unwrap_or(true) {
+        if !is_ignored(signal as c_int).unwrap_or(true) {
             // SAFETY: no handler is installed.
             let _ = unsafe { sigaction(signal, &default) };
         }
@@ -124,7 +137,7 @@ pub(crate) fn survive_file_size_limit() -> io::Result<()> {
 /// # Errors
 /// None that is known: sigaction(2) refuses only signals that do not exist.
 pub fn disregard_ctrl_c() -> io::Result<()> {
-    if is_ignored(Signal::SIGINT)? {
+    if is_ignored(Signal::SIGINT as c_int)? {
         return Ok(());
     }
     catch_with_nothing(Signal::SIGINT)
