@@ -111,7 +111,8 @@ pub(crate) fn lane_style(colour: bool, tid: u64) -> anstyle::Style {
 /// it stands the PID of the parent if it is to end with it.
 const TAKES_PART: &str = "--takes-part";
 
-/// A process to be started that takes part in this run; made by [`hand_on`].
+/// A process to be started that takes part in this run; see
+/// [`Start::hand_on`](crate::children::Start::hand_on).
 pub struct HandOn(Link);
 
 /// Lets `command` start a process of this run, which calls [`take_part`]. If
