@@ -18,11 +18,11 @@ fn main() -> std::process::ExitCode {
 #[cfg(unix)]
 mod lessons {
     use crate::returns_twice;
-    use shared_core::{Lessons, Result};
+    use shared_core::cli::Files;
+    use shared_core::{Lessons, Result, files};
 
     #[derive(clap::Subcommand)]
     pub enum Lesson {
-        /// fork() is called once and returns twice
         ReturnsTwice(returns_twice::Options),
     }
 
@@ -36,9 +36,9 @@ mod lessons {
             }
         }
 
-        fn snippet(&self) -> &'static str {
+        fn files(&self) -> Files {
             match self {
-                Self::ReturnsTwice(_) => include_str!("../examples/fork.rs"),
+                Self::ReturnsTwice(_) => files!("returns_twice", "fork"),
             }
         }
     }

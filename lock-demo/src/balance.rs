@@ -11,13 +11,24 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::channel;
 use std::thread::{self, ScopedJoinHandle};
 
+/// Without a lock updates are lost, with a lock none is
+///
+/// An update is a load, an addition and a store. If another thread stores in
+/// between, its update is lost: a race condition, whose outcome depends on how the
+/// scheduler interleaves the threads. Under a lock load and store are a critical
+/// section, which one thread at a time may execute: mutual exclusion
+/// (pthread_mutex_lock(3p)).
+///
+/// Try: cargo run -p lock-demo -- balance --threads 8
+///
+/// Try: cargo run -p lock-demo -- balance --iterations 100
 #[derive(clap::Args)]
 pub struct Options {
-    /// How many threads
+    /// How many threads (2 to 16)
     #[arg(long, default_value_t = 2, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(2..=16))]
     threads: u16,
-    /// How often each thread deposits and withdraws
+    /// How often each thread deposits and withdraws (1 to 1000000)
     #[arg(long, default_value_t = 100_000, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: u32,
@@ -89,7 +100,8 @@ fn lose_an_update_for_certain() -> Result<()> {
     fact!("forced_balance", balance);
     check!(
         "forced: of two deposits, 5 and 8, only the 5 is in the balance",
-        balance == 5 && updates == 1
+        vec![i64::from(balance), updates.into()],
+        vec![5, 1]
     );
     Ok(())
 }
@@ -111,7 +123,9 @@ fn run_without_lock(options: &Options) -> Result<()> {
     fact!("lost_updates", lost);
     check!(
         "without a lock: where the balance is wrong, updates were lost",
-        account.balance == 0 || lost > 0
+        lost,
+        account.balance == 0 || lost > 0,
+        "at least 1, as the balance is wrong"
     );
     Ok(())
 }
@@ -128,7 +142,8 @@ fn run_with_lock(options: &Options) -> Result<()> {
     fact!("locked_balance", account.balance);
     check!(
         "with a lock: no update is lost, the balance is 0",
-        lost == 0 && account.balance == 0
+        vec![i64::from(lost), account.balance.into()],
+        vec![0, 0]
     );
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 mod balance;
 
-use shared_core::{Lessons, Result};
+use shared_core::cli::Files;
+use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 enum Lesson {
-    /// Without a lock updates are lost, with a lock none is
     Balance(balance::Options),
 }
 
@@ -21,9 +21,9 @@ impl Lessons for Lesson {
         }
     }
 
-    fn snippet(&self) -> &'static str {
+    fn files(&self) -> Files {
         match self {
-            Self::Balance(_) => include_str!("../examples/lock.rs"),
+            Self::Balance(_) => files!("balance", "lock"),
         }
     }
 

@@ -6,12 +6,12 @@ mod protocol;
 mod tasks;
 mod worker;
 
-use shared_core::{Lessons, Result};
+use shared_core::cli::Files;
+use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 enum Lesson {
-    /// Each worker takes a task, the rest wait until a worker is free
     Tasks(tasks::Options),
 }
 
@@ -25,9 +25,9 @@ impl Lessons for Lesson {
         }
     }
 
-    fn snippet(&self) -> &'static str {
+    fn files(&self) -> Files {
         match self {
-            Self::Tasks(_) => include_str!("../examples/pool.rs"),
+            Self::Tasks(_) => files!("tasks", "pool"),
         }
     }
 }

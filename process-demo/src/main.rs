@@ -6,14 +6,13 @@ mod process;
 mod run;
 
 use child::{child_main, target};
-use shared_core::{Lessons, Result};
+use shared_core::cli::Files;
+use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 enum Lesson {
-    /// A process is made from a function, started, joined
     Run(run::Options),
-    /// A process ends by returning, failing, terminate or kill
     Ends(ends::Options),
 }
 
@@ -28,9 +27,10 @@ impl Lessons for Lesson {
         }
     }
 
-    fn snippet(&self) -> &'static str {
+    fn files(&self) -> Files {
         match self {
-            Self::Run(_) | Self::Ends(_) => include_str!("../examples/process.rs"),
+            Self::Run(_) => files!("run", "process"),
+            Self::Ends(_) => files!("ends", "process_ends"),
         }
     }
 }

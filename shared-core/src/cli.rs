@@ -2,6 +2,7 @@
 //! can be checked beforehand, run the lesson, judge, draw.
 
 mod command;
+mod lesson;
 mod summary;
 mod targets;
 
@@ -12,7 +13,10 @@ use crate::timeline::{self, Timeline, svg, text};
 use crate::{cause, complain, ending, platform, who};
 use anyhow::{Context, Result};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
-use command::{ALL, command, lesson_names, parse};
+use command::{ALL, chosen_options, command, lesson_names, parse};
+pub use lesson::Files;
+use lesson::Text;
+use serde_json::{Map, Value};
 use std::io::{self, ErrorKind, IsTerminal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -20,8 +24,11 @@ use std::process::ExitCode;
 use summary::Summary;
 use targets::Target;
 
-/// The lessons of a demo: an enum with one variant a lesson, whose help texts
-/// are the claims. The first one is the headline lesson.
+/// The lessons of a demo: an enum with one variant a lesson, without a comment,
+/// which holds the options of that lesson. Their doc comment is what the lesson
+/// says of itself, in its help and after a run: the claim in the first line, then
+/// why it comes out so, and last a line or two `Try: cargo run …`. The first
+/// lesson is the headline lesson.
 pub trait Lessons: Subcommand + FromArgMatches {
     /// The name of the demo: `env!("CARGO_PKG_NAME")`.
     const DEMO: &'static str;
@@ -33,8 +40,8 @@ pub trait Lessons: Subcommand + FromArgMatches {
     /// Whatever kept the lesson from being done.
     fn run(&self) -> Result<()>;
 
-    /// The text of the snippet to copy.
-    fn snippet(&self) -> &'static str;
+    /// Where the lesson stands, and the program to copy.
+    fn files(&self) -> Files;
 
     /// What the first process is called in this lesson: where threads are the
     /// point, the name of its main thread.
@@ -168,9 +175,11 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         show_threads: lesson.shows_threads(),
     };
     let session = report::begin(lesson.role(), settings)?;
-    let status = run_lesson(session, command, name, &lesson, targets)?;
-    if status != INTERRUPTED && !options.json && options.started_by.is_none() {
-        print_what_else::<L>(&names, name)?;
+    let text = Text::of(command.find_subcommand(name).unwrap_or(command));
+    let given = chosen_options(command, matches, name);
+    let status = run_lesson(session, (name, &text, given), &lesson, targets)?;
+    if status != INTERRUPTED && !options.json && chosen.is_none() {
+        print_what_else::<L>(&names)?;
     }
     Ok(status)
 }
@@ -193,19 +202,19 @@ fn print_snippets<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result
         Some(name) => vec![name.to_owned()],
         None => names[..1].to_vec(),
     };
-    let snippet = |name: &String| Ok(with_defaults::<L>(command, name)?.snippet());
+    let snippet = |name: &String| Ok(with_defaults::<L>(command, name)?.files().text);
     let mut snippets = names.iter().map(snippet).collect::<Result<Vec<_>>>()?;
     snippets.dedup();
     print(&snippets.concat())
 }
 
-fn print_what_else<L: Lessons>(names: &[String], name: &str) -> Result<u8> {
+fn print_what_else<L: Lessons>(names: &[String]) -> Result<u8> {
     print(&format!(
-        "\nWhat runs at the same time may come in another order in your run.\n\
-         Lessons: {}, {ALL}. What you can change:\n  \
-         cargo run -p {} -- {name} --help\n",
+        "\nLessons: {}, {ALL}. What you can change:\n  \
+         cargo run -p {} -- {} --help\n",
         names.join(", "),
-        L::DEMO
+        L::DEMO,
+        names[0]
     ))
 }
 
@@ -242,22 +251,17 @@ fn run_all<L: Lessons>(names: &[String], options: &Options) -> Result<u8> {
             return Ok(status);
         }
     }
-    if !options.json {
-        print_what_else::<L>(names, &names[0])?;
-    }
     Ok(worst)
 }
 
 /// Runs one lesson and returns its exit status.
 fn run_lesson<L: Lessons>(
     session: &Session,
-    command: &Command,
-    name: &str,
+    (name, text, given): (&str, &Text, Map<String, Value>),
     lesson: &L,
     targets: Vec<Target>,
 ) -> Result<u8> {
-    let claim = command.find_subcommand(name).and_then(Command::get_about);
-    let title = format!("{} {name}: {}", L::DEMO, claim.cloned().unwrap_or_default());
+    let title = format!("{} {name}: {}", L::DEMO, text.claim);
     let json = session.settings.quiet;
     if !json {
         session.say(&format!("{title}\n"));
@@ -276,7 +280,7 @@ fn run_lesson<L: Lessons>(
         .flatten();
     let error = outcome.err().map(cause);
     let error = error.or_else(|| Some(format!("damaged event: {}", damaged?)));
-    let summary = Summary::new(L::DEMO, name, &events, cut_off.len(), error);
+    let summary = Summary::new(L::DEMO, name, given, &events, cut_off.len(), error);
     let mut status = match summary.ok {
         _ if interrupted => INTERRUPTED,
         true => 0,
@@ -284,17 +288,19 @@ fn run_lesson<L: Lessons>(
     };
 
     ending::set_last_words(None); // here are better ones
-    let text = match () {
+    let said = match () {
         () if json => timeline::json_lines(&events) + &summary.to_line(),
         () if interrupted => String::new(), // one line says it, below
         () => {
             let terminal = terminal_size::terminal_size_of(io::stdout());
             let width = terminal.map_or(80, |(width, _)| width.0.into());
             let picture = text::draw(&timeline, width, session.settings.colour);
-            format!("\n{picture}{}", summary.check_lines())
+            let after = text.after_checks(&lesson.files(), L::DEMO, width.clamp(40, 80));
+            let checks = summary.check_lines();
+            format!("\n{picture}{checks}{after}")
         }
     };
-    if let Err(error) = session.print(&text)
+    if let Err(error) = session.print(&said)
         && error.kind() != ErrorKind::BrokenPipe
     {
         complain(format_args!(

@@ -25,6 +25,7 @@ pub mod who;
 
 pub use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 pub use cli::{Lessons, main};
+pub use serde_json::Value;
 
 /// What an error says, with all its causes, without the numbers that the
 /// standard library appends: `fork: Resource temporarily unavailable`.

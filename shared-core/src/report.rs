@@ -12,7 +12,7 @@ mod log;
 mod session;
 
 use crate::platform::ToChild;
-use crate::{complain, who};
+use crate::{cause, complain, who};
 use anyhow::Result;
 pub use event::{End, Event, Phase};
 pub(crate) use lane::close_lane;
@@ -50,13 +50,22 @@ macro_rules! fact {
     };
 }
 
-/// Judges the facts: `check!("fork() returned 0 in the child", a == b)`. For
-/// the first process, after the last join. One that fails makes the exit
-/// status 1.
+/// Judges the facts: `check!("fork() returned 0 in the child", seen, expected)`.
+/// For the first process, after the last join. One that fails says what was
+/// expected and what was seen, and makes the exit status 1.
+///
+/// Where it is not enough that two values are the same, the condition stands in
+/// the middle: `check!("no more than there are workers", most, most <= 4, "at
+/// most 4")`.
 #[macro_export]
 macro_rules! check {
-    ($text:literal, $ok:expr) => {
-        $crate::report::check(format_args!($text), $ok)
+    ($text:literal, $seen:expr, $expected:expr $(,)?) => {{
+        let (seen, expected) = ($crate::Value::from($seen), $crate::Value::from($expected));
+        let ok = seen == expected;
+        $crate::report::check($text, ok, expected, seen)
+    }};
+    ($text:literal, $seen:expr, $ok:expr, $expected:expr $(,)?) => {
+        $crate::report::check($text, $ok, $expected.into(), $crate::Value::from($seen))
     };
 }
 
@@ -102,8 +111,10 @@ pub fn fact(name: fmt::Arguments<'_>, value: impl Into<Value>) {
 }
 
 /// See [`check!`](crate::check!).
-pub fn check(text: fmt::Arguments<'_>, ok: bool) {
-    record(Phase::Instant, "check", &text.to_string(), arg("ok", ok));
+pub fn check(text: &str, ok: bool, expected: Value, seen: Value) {
+    let mut args = arg("ok", ok);
+    args.extend([("expected".to_owned(), expected), ("seen".to_owned(), seen)]);
+    record(Phase::Instant, "check", text, args);
 }
 
 /// The value of a fact, whoever recorded it; the last one if there are
@@ -111,11 +122,17 @@ pub fn check(text: fmt::Arguments<'_>, ok: bool) {
 /// a child that died early cannot pass.
 pub fn require(name: &str) -> Value {
     let value = LOG.get().map_or(Ok(None), |log| log.fact(name));
-    match value {
+    let seen = match value {
         Ok(Some(value)) => return value,
-        Ok(None) => crate::check!("the fact {name} arrived", false),
-        Err(error) => crate::check!("the fact {name} can be read: {error:#}", false),
-    }
+        Ok(None) => Value::Null,
+        Err(error) => cause(error).into(),
+    };
+    check(
+        &format!("the fact {name} arrived"),
+        false,
+        "a value".into(),
+        seen,
+    );
     Value::Null
 }
 

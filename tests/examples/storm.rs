@@ -17,6 +17,7 @@ mod storm {
     use nix::sys::wait::waitpid;
     use nix::unistd::{ForkResult, fork, pause};
     use shared_core::children::{Child, WaitStatus as _, about_to_fork, about_to_spawn};
+    use shared_core::cli::Files;
     use shared_core::ending::{MOST_CHILDREN, stop};
     use shared_core::report::{End, events, require};
     use shared_core::{Context, Lessons, Result, anyhow, check, fact, report, span, who};
@@ -102,7 +103,7 @@ mod storm {
                         fact!("survived", true);
                         0
                     })?)?;
-                    check!("the child survived", require("survived") == true);
+                    check!("the child survived", require("survived"), true);
                     Ok(())
                 }
                 Self::Hang => wait_for(&mut make(3, |_| wait_for_ever())?).map(drop),
@@ -112,7 +113,7 @@ mod storm {
                 }
                 Self::ChildPanics => {
                     let ends = wait_for(&mut make(1, |_| panic!("the child panics"))?);
-                    check!("it left with 101", ends? == [End::Exited(101)]);
+                    check!("it left with 101", ends? == [End::Exited(101)], true);
                     Ok(())
                 }
                 Self::NoCheck => Ok(()),
@@ -159,7 +160,7 @@ mod storm {
                 }
                 Self::Forget => {
                     std::mem::forget(make(1, |_| wait_for_ever())?);
-                    check!("nothing", true);
+                    check!("nothing", true, true);
                     Ok(())
                 }
                 Self::TwoEnds => {
@@ -181,8 +182,12 @@ mod storm {
             }
         }
 
-        fn snippet(&self) -> &'static str {
-            ""
+        fn files(&self) -> Files {
+            Files {
+                source: "examples/storm.rs",
+                snippet: "examples/storm.rs",
+                text: "",
+            }
         }
     }
 
@@ -199,7 +204,7 @@ mod storm {
             .filter(|event| event.cat == "report")
             .count();
         let all = processes as usize * lines as usize;
-        check!("all lines are in the event log", said == all);
+        check!("all lines are in the event log", said == all, true);
         Ok(())
     }
 
@@ -224,7 +229,7 @@ mod storm {
                 child.reap(|pid| waitpid(pid, None))?;
             }
             fact!("mine", number);
-            check!("my own fact is there", require("mine") == number);
+            check!("my own fact is there", require("mine") == number, true);
         }
         Ok(())
     }
@@ -245,7 +250,7 @@ mod storm {
             missing += u32::from(require("mine") != number);
         }
         fact!("missing", missing);
-        check!("every fact was there", missing == 0);
+        check!("every fact was there", missing == 0, true);
         Ok(())
     }
 
@@ -263,7 +268,7 @@ mod storm {
                 0
             })?)?;
         }
-        check!("nothing", true);
+        check!("nothing", true, true);
         Ok(())
     }
 
@@ -275,11 +280,11 @@ mod storm {
         }
         let each = start.elapsed() / facts;
         let start = Instant::now();
-        check!("all are there", require("number") == facts - 1);
+        check!("all are there", require("number") == facts - 1, true);
         let first = start.elapsed();
         let start = Instant::now();
         let again = require("number") == facts - 1;
-        check!("again", again);
+        check!("again", again, true);
         fact!("record_ns", each.as_nanos() as u64);
         fact!("first_read_us", first.as_micros() as u64);
         fact!("second_read_us", start.elapsed().as_micros() as u64);
@@ -290,7 +295,7 @@ mod storm {
         let list = String::from_utf8_lossy(&output.stdout);
         fact!("descriptors", list.split_whitespace().count());
         // 3 is the folder that ls reads.
-        check!("0, 1, 2, and none of ours", list == "0\n1\n2\n3\n");
+        check!("0, 1, 2, and none of ours", list == "0\n1\n2\n3\n", true);
         Ok(())
     }
 
@@ -301,13 +306,17 @@ mod storm {
         })?;
         let ended = wait_for(&mut raising)?;
         let killed = |by: &str| End::Killed(by.to_owned());
-        check!("killed", ended == [killed("SIGTERM"), killed("SIGKILL")]);
+        check!(
+            "killed",
+            ended == [killed("SIGTERM"), killed("SIGKILL")],
+            true
+        );
 
         let start = about_to_spawn("true")?;
         let mut process = Command::new("true").spawn()?;
         let mut child = start.made(process.id());
         let status = child.reap(|_| process.wait())?;
-        check!("exited", status.success());
+        check!("exited", status.success(), true);
 
         let (said, wait) = std::sync::mpsc::channel();
         thread::Builder::new()
@@ -347,9 +356,17 @@ mod storm {
             .next()
             .unwrap_or_default()
             .split_whitespace();
-        check!("it lives", fields.next().is_some_and(|state| state != "Z"));
+        check!(
+            "it lives",
+            fields.next().is_some_and(|state| state != "Z"),
+            true
+        );
         let parent = fields.next().and_then(|pid| pid.parse().ok());
-        check!("its parent is the subreaper", parent == Some(who::pid()));
+        check!(
+            "its parent is the subreaper",
+            parent == Some(who::pid()),
+            true
+        );
         Ok(())
     }
 
@@ -366,9 +383,9 @@ mod storm {
         });
         let (mut child, mut process) = started.join().map_err(|_| anyhow!("a panic"))??;
         let still_there = child.reap(|_| process.try_wait())?.is_none();
-        check!("it goes on", still_there);
+        check!("it goes on", still_there, true);
         drop(process.stdin.take());
-        check!("and ends", child.reap(|_| process.wait())?.success());
+        check!("and ends", child.reap(|_| process.wait())?.success(), true);
         Ok(())
     }
 

@@ -69,13 +69,7 @@ fn json_is_the_events_in_order_of_time_and_then_the_summary() {
         assert_eq!(summary["ok"], true);
         let checks = summary["checks"].as_array().expect("checks");
         assert!(!checks.is_empty() && checks.iter().all(|check| check["ok"] == true));
-        assert!(
-            summary["facts"]
-                .as_object()
-                .expect("facts")
-                .values()
-                .all(Value::is_number)
-        );
+        assert!(summary["facts"].is_object() && summary["options"].is_object());
         assert_eq!(run.stderr, "");
 
         let times: Vec<f64> = lines
@@ -120,14 +114,7 @@ fn assert_spans_are_balanced(events: &[Value]) {
 fn all_gives_one_summary_a_lesson() {
     for (demo, _) in HEADLINES {
         let help = Run::program(demo).args(["--help"]).run().expect_status(0);
-        let listed = help
-            .stdout
-            .lines()
-            .skip_while(|line| *line != "Lessons:")
-            .skip(1);
-        let listed = listed.take_while(|line| line.starts_with("  "));
-        let names = listed.filter_map(|line| line.split_whitespace().next());
-        let names: Vec<&str> = names.filter(|name| *name != "all").collect();
+        let names = lessons(&help.stdout);
 
         let run = json(demo, &["all"]).expect_status(0);
         let summaries: Vec<Value> = run
@@ -259,6 +246,105 @@ fn the_balance_is_wrong_by_construction_and_exact_with_a_lock() {
         let lost = number(&summary, "lost_updates");
         assert!(lost > 0 || number(&summary, "unlocked_balance") == 0);
     }
+}
+
+#[test]
+fn a_summary_has_the_options_and_every_fact() {
+    let args = ["run", "--name", "Ada"];
+    let summary = json("process-demo", &args).expect_status(0).summary();
+    assert_eq!(summary["options"], serde_json::json!({ "name": "Ada" }));
+    assert_eq!(summary["facts"]["child_was_given"], "Ada");
+    let summary = json("pool-demo", &["--work-ms", "1"])
+        .expect_status(0)
+        .summary();
+    let defaults = serde_json::json!({ "workers": 4, "tasks": 5, "work_ms": 1 });
+    assert_eq!(summary["options"], defaults);
+}
+
+#[test]
+fn a_failed_check_says_what_was_expected_and_what_was_seen() {
+    let run = json("examples/storm", &["die"]).expect_status(1);
+    let check = run.summary()["checks"][1].clone();
+    assert_eq!(
+        (&check["expected"], &check["seen"]),
+        (&true.into(), &Value::Null)
+    );
+    let run = Run::program("examples/storm").args(["die"]).run();
+    let lines = "  ✘ the child survived\n      expected: true\n      seen:     nothing\n";
+    assert!(run.stdout.contains(lines), "{run:#?}");
+}
+
+#[test]
+fn a_run_says_why_and_what_to_try_next() {
+    for (demo, _) in HEADLINES {
+        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
+        for lesson in lessons(&help.stdout) {
+            let run = Run::program(demo).args([lesson]).run().expect_status(0);
+            let help = Run::program(demo).args([lesson, "--help"]).run();
+            let (_, after) = run.stdout.rsplit_once("✔ ").expect("a check");
+            let (_, after) = after.split_once("\n\n").expect("why");
+            let (why, rest) = after.split_once("\n\n").expect("a paragraph");
+            // The same text, however it is wrapped; with its source.
+            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(
+                words(&help.stdout).contains(&words(why)),
+                "{demo} {lesson}: {why}"
+            );
+            let has_source = ["(2)", "(3)", "(7)", "(3p)", "(5)"]
+                .iter()
+                .any(|s| why.contains(s));
+            assert!(has_source, "{demo} {lesson} names no source: {why}");
+            let tries = rest.lines().filter(|line| line.contains("cargo run -p "));
+            for line in tries.clone() {
+                let (_, args) = line.split_once(" -- ").expect("arguments");
+                let _ = Run::program(demo)
+                    .args(args.split(' '))
+                    .run()
+                    .expect_status(0);
+            }
+            assert!(tries.count() >= 1, "{demo} {lesson} has nothing to try");
+            let files = rest
+                .lines()
+                .find(|line| line.starts_with("Code: "))
+                .expect("files");
+            for file in files.split_whitespace().filter(|word| word.contains('/')) {
+                assert!(tests::workspace().join(file).is_file(), "{file}");
+            }
+            // What lessons there are is said only to who has named none.
+            assert!(!run.stdout.contains("\nLessons: "), "{}", run.stdout);
+        }
+    }
+}
+
+#[test]
+fn an_option_that_is_a_number_says_its_range() {
+    for (demo, _) in HEADLINES {
+        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
+        for lesson in lessons(&help.stdout) {
+            let help = Run::program(demo)
+                .args([lesson, "-h"])
+                .run()
+                .expect_status(0)
+                .stdout;
+            let (_, options) = help.split_once("Options:\n").expect("options");
+            let (options, _) = options.split_once("\nOutput:").expect("output");
+            let options = options.replace("\n          ", " ");
+            for option in options.lines().filter(|line| line.contains("[default: ")) {
+                let (_, default) = option.rsplit_once("[default: ").expect("a default");
+                if default.trim_end_matches(']').parse::<i64>().is_ok() {
+                    assert!(option.contains(" to "), "{demo} {lesson}: {option}");
+                }
+            }
+        }
+    }
+}
+
+/// The lessons that `--help` lists.
+fn lessons(help: &str) -> Vec<&str> {
+    let listed = help.lines().skip_while(|line| *line != "Lessons:").skip(1);
+    let listed = listed.take_while(|line| line.starts_with("  "));
+    let names = listed.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "all").collect()
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The transcripts in the READMEs: each command is run as it stands there, and
-//! prints what stands there, numbers and pictures apart.
+//! prints what stands there.
+//!
+//! `REWRITE=1 cargo test -p tests --test readme` writes what it prints now.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -7,15 +9,10 @@
     reason = "a test fails by a panic, also in its helpers"
 )]
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use tests::{Run, workspace};
-
-/// A command and what it prints.
-struct Transcript {
-    command: String,
-    output: String,
-}
 
 fn readmes() -> Vec<PathBuf> {
     let folders = fs::read_dir(workspace()).expect("the workspace").flatten();
@@ -26,76 +23,158 @@ fn readmes() -> Vec<PathBuf> {
     readmes.filter(|readme| readme.is_file()).collect()
 }
 
-fn transcripts(readme: &str) -> Vec<Transcript> {
+/// The commands in a README with what stands behind them.
+fn transcripts(readme: &str) -> Vec<(&str, &str)> {
     let blocks = readme.split("```console\n").skip(1);
     let blocks = blocks.map(|block| block.split("```").next().unwrap_or_default());
     let commands = blocks.flat_map(|block| block.split("$ ").skip(1));
-    let transcript = |text: &str| {
-        let (command, output) = text.split_once('\n').expect("a command");
-        Transcript {
-            command: command.to_owned(),
-            output: output.to_owned(),
-        }
-    };
-    commands.map(transcript).collect()
+    commands.filter_map(|text| text.split_once('\n')).collect()
 }
 
-/// The lines, sorted, without what differs from run to run: numbers with
-/// their units, lanes, the time axis, the machine, spaces.
+/// What differs from run to run in the lines of the lessons, beside times and
+/// PIDs: the text before the figure, and where it ends.
+const MEASURED: [(&str, &str); 5] = [
+    ("│ median ", ")"),
+    ("│ without a lock: balance ", ""),
+    ("│ updates lost: ", " of"),
+    // Which worker takes which task is not certain.
+    ("worker ", " ←"),
+    ("│ task ", " "),
+];
+
+/// The lines, sorted. Each PID and TID has a name instead, by the order of the
+/// lanes (P1, P2, …), so that the same process has the same name everywhere.
+/// Masked are times, what [`MEASURED`] names, and the lanes themselves.
 fn canonical(output: &str) -> Vec<String> {
-    let lines = output.lines().filter(|line| !line.contains('╵'));
-    let mut lines: Vec<String> = lines
-        .map(|line| {
-            let line = line.split('┃').next().unwrap_or_default();
-            let line = line.split(" CPU").next().unwrap_or_default();
-            let words = line.split_whitespace().map(|word| {
-                let parts = word.split(|c: char| c.is_ascii_digit() || "-.".contains(c));
-                let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-                if word.contains(|c: char| c.is_ascii_digit()) {
-                    format!(
-                        "#{}",
-                        parts
-                            .join("#")
-                            .replace("µs", "")
-                            .replace("ms", "")
-                            .replace("ns", "")
-                    )
-                } else {
-                    word.to_owned()
-                }
-            });
-            words.collect::<Vec<_>>().join(" ")
-        })
-        .filter(|line| !line.is_empty())
+    let names = names(output);
+    let mut lines: Vec<String> = output
+        .lines()
+        .filter(|line| !line.contains('╵') && !line.trim().is_empty())
+        .map(|line| canonical_line(line, &names))
         .collect();
     lines.sort();
     lines
 }
 
+/// The names of the numbers behind the labels of the lanes, in alphabetical
+/// order of the labels and then in order of the lanes.
+fn names(output: &str) -> HashMap<&str, String> {
+    let labels = output.lines().filter_map(|line| line.split_once('┃'));
+    let mut labels: Vec<(&str, &str)> = labels
+        .filter_map(|(label, _)| label.trim().rsplit_once(' '))
+        .collect();
+    labels.sort_by_key(|(name, _)| *name);
+    let mut names = HashMap::new();
+    for number in labels.iter().flat_map(|(_, numbers)| numbers.split('/')) {
+        let next = format!("P{}", names.len() + 1);
+        names.entry(number).or_insert(next);
+    }
+    names
+}
+
+fn canonical_line(line: &str, names: &HashMap<&str, String>) -> String {
+    let line = line.split('┃').next().unwrap_or_default();
+    // The time that a line begins with.
+    let line = match line.split_once(" ms ") {
+        Some((time, rest)) if time.trim().parse::<f64>().is_ok() => rest,
+        _ => line,
+    };
+    let mut renamed = String::new();
+    for part in line.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
+        renamed += names.get(digits).map_or(digits, String::as_str);
+        renamed += &part[digits.len()..];
+    }
+    let mut masked = renamed.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (before, after) in MEASURED {
+        if let Some((head, tail)) = masked.split_once(before) {
+            let end = if after.is_empty() {
+                Some(tail.len())
+            } else {
+                tail.find(after)
+            };
+            let rest = &tail[end.unwrap_or(tail.len())..];
+            masked = format!("{head}{before}#{rest}");
+        }
+    }
+    masked.split(" CPU").next().unwrap_or_default().to_owned()
+}
+
+/// The lines that only one of the two has.
+fn difference(expected: &[String], got: &[String]) -> String {
+    let only = |of: &[String], and_not: &[String], sign: char| -> String {
+        let mut others = and_not.to_vec();
+        let only = of
+            .iter()
+            .filter(|line| match others.iter().position(|o| o == *line) {
+                Some(index) => {
+                    others.remove(index);
+                    false
+                }
+                None => true,
+            });
+        only.fold(String::new(), |text, line| {
+            text + &format!("{sign} {line}\n")
+        })
+    };
+    only(expected, got, '-') + &only(got, expected, '+')
+}
+
 #[test]
 fn every_transcript_is_what_its_command_prints() {
+    let rewrite = std::env::var_os("REWRITE").is_some();
     let mut count = 0;
+    let mut wrong = String::new();
     for readme in readmes() {
         let text = fs::read_to_string(&readme).expect("a README");
-        for Transcript { command, output } in transcripts(&text) {
+        let mut new = text.clone();
+        for (command, output) in transcripts(&text) {
             if output.is_empty() {
                 continue; // a command alone: the test command is one
             }
             count += 1;
             let script = format!("cd '{}' && {command}", workspace().display());
-            let run = Run::command("bash")
-                .args(["-c", &script])
-                .run()
-                .expect_status(0);
-            assert_eq!(
-                canonical(&run.stdout),
-                canonical(&output),
-                "{command}: {}",
-                run.stdout
-            );
+            let run = Run::command("bash").args(["-c", &script]).run();
+            let run = run.expect_status(0);
+            let difference = difference(&canonical(output), &canonical(&run.stdout));
+            if !difference.is_empty() {
+                wrong += &format!("{}: {command}\n{difference}\n", readme.display());
+                let (old, with) = (format!("$ {command}\n{output}"), &run.stdout);
+                new = new.replace(&old, &format!("$ {command}\n{with}"));
+            }
+        }
+        if rewrite {
+            fs::write(&readme, new).expect("a README");
         }
     }
     assert!(count >= 7, "only {count} transcripts found");
+    assert!(rewrite || wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn a_falsified_transcript_is_noticed() {
+    let transcript = "   0.2 ms parent 71 │ fork() returned 72, my child
+   0.4 ms child  72 ← 71 │ fork() returned 0
+  0.9 ms M 71/71 │ with a lock: balance 0
+
+  parent 71 ┃━━━━┃
+  child 72  ┃ ━━ ┃
+             ╵0 µs
+";
+    let same = transcript
+        .replace("71", "171")
+        .replace("72", "172")
+        .replace("0.4", "0.7");
+    assert_eq!(canonical(transcript), canonical(&same));
+    for (right, wrong) in [
+        ("returned 0", "returned 9"),
+        ("returned 72", "returned 71"),
+        ("← 71", "← 72"),
+        ("balance 0", "balance 17"),
+    ] {
+        let falsified = transcript.replace(right, wrong);
+        assert_ne!(canonical(transcript), canonical(&falsified), "{wrong}");
+    }
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 mod start_join;
 
-use shared_core::{Lessons, Result};
+use shared_core::cli::Files;
+use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 enum Lesson {
-    /// A thread is made from a function, started, joined
     StartJoin(start_join::Options),
 }
 
@@ -21,9 +21,9 @@ impl Lessons for Lesson {
         }
     }
 
-    fn snippet(&self) -> &'static str {
+    fn files(&self) -> Files {
         match self {
-            Self::StartJoin(_) => include_str!("../examples/thread.rs"),
+            Self::StartJoin(_) => files!("start_join", "thread"),
         }
     }
 

@@ -10,13 +10,21 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
 
+/// A thread is made from a function, started, joined
+///
+/// A thread is a sequence of instructions inside a process. LoopThread has the PID
+/// of its process and a number of its own, the TID (gettid(2)); the lifetimes of
+/// the two threads overlap, so they are concurrent. join() makes the caller wait
+/// until the thread has ended (pthread_join(3)).
+///
+/// Try: cargo run -p thread-demo -- start-join --count 10 --sleep-ms 5
 #[derive(clap::Args)]
 pub struct Options {
-    /// How far the thread counts
+    /// How far the thread counts (1 to 1000)
     #[arg(long, default_value_t = 5, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
-    /// How long the thread sleeps after each number, in ms
+    /// How long the thread sleeps after each number, in ms (0 to 10000)
     #[arg(long, default_value_t = 50, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u64).range(0..=10_000))]
     sleep_ms: u64,
@@ -84,15 +92,16 @@ fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
+// A first reading may skip the rest.
+
 fn judge(count: u32) -> Result<()> {
-    check!(
-        "both have the same PID",
-        require("thread_pid") == who::pid()
-    );
+    check!("both have the same PID", require("thread_pid"), who::pid());
     if cfg!(target_os = "linux") {
         check!(
             "each has a TID of its own",
-            require("thread_tid") != who::tid()
+            require("thread_tid"),
+            require("thread_tid") != who::tid(),
+            format!("not {}", who::tid())
         );
     }
 
@@ -104,7 +113,8 @@ fn judge(count: u32) -> Result<()> {
     let thread = require("thread_tid").as_u64().unwrap_or_default();
     check!(
         "the thread counted to the end",
-        said_by(thread).count() == count as usize
+        said_by(thread).count(),
+        count as usize
     );
     let ended = events
         .iter()
@@ -112,9 +122,11 @@ fn judge(count: u32) -> Result<()> {
     let joined = said_by(who::tid()).find(|event| event.name == JOINED);
     check!(
         "MainThread went on only after LoopThread had ended",
+        joined.map(|joined| joined.ts),
         ended
             .zip(joined)
-            .is_some_and(|(ended, joined)| ended.ts <= joined.ts)
+            .is_some_and(|(ended, joined)| ended.ts <= joined.ts),
+        format!("after its end at {:?} µs", ended.map(|ended| ended.ts))
     );
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{Lessons, Options};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Args, Command, Error};
+use serde_json::{Map, Value};
 use std::ffi::{OsStr, OsString};
 
 /// The name under which all lessons run.
@@ -54,4 +55,28 @@ fn names_a_lesson_before(command: &Command, words: &[OsString], error: &Error) -
         .skip(1)
         .take_while(|word| !starts_so(word))
         .any(|word| command.find_subcommand(word).is_some())
+}
+
+/// The options of the lesson `name`, as they were given or by default. (Those
+/// that all lessons share are not its own.)
+pub(super) fn chosen_options(
+    command: &Command,
+    matches: &ArgMatches,
+    name: &str,
+) -> Map<String, Value> {
+    let defaults = command
+        .clone()
+        .try_get_matches_from([command.get_name(), name])
+        .ok();
+    let given = matches.subcommand_matches(name);
+    let given = given.or_else(|| defaults.as_ref()?.subcommand_matches(name));
+    let own = command.find_subcommand(name).into_iter();
+    let own = own.flat_map(Command::get_arguments).map(clap::Arg::get_id);
+    let value = |id: &clap::Id| {
+        let mut words = given?.get_raw(id.as_str()).into_iter().flatten();
+        let word = words.next()?.to_string_lossy().into_owned();
+        let number = word.parse::<i64>().map(Value::from);
+        Some((id.to_string(), number.unwrap_or(Value::String(word))))
+    };
+    own.filter_map(value).collect()
 }

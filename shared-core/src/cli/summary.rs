@@ -9,12 +9,13 @@ use serde_json::{Map, Value};
 pub(super) struct Summary {
     demo: &'static str,
     lesson: String,
+    options: Map<String, Value>,
     pub(super) ok: bool,
     checks: Vec<Check>,
     /// How many records of the event log were cut off, since their process was
     /// killed while it wrote them.
     cut_off: usize,
-    /// Those facts that are numbers.
+    /// What the processes and threads of the run have seen.
     facts: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
@@ -24,26 +25,32 @@ pub(super) struct Summary {
 struct Check {
     text: String,
     ok: bool,
+    expected: Value,
+    seen: Value,
 }
 
 impl Summary {
     pub(super) fn new(
         demo: &'static str,
         lesson: &str,
+        options: Map<String, Value>,
         events: &[Event],
         cut_off: usize,
         error: Option<String>,
     ) -> Self {
         let of = |category| events.iter().filter(move |event| event.cat == category);
-        let checks = of("check").map(|event| Check {
-            text: event.name.clone(),
-            ok: event.args.get("ok") == Some(&Value::Bool(true)),
+        let checks = of("check").map(|event| {
+            let arg = |name| event.args.get(name).cloned().unwrap_or_default();
+            Check {
+                text: event.name.clone(),
+                ok: arg("ok") == Value::Bool(true),
+                expected: arg("expected"),
+                seen: arg("seen"),
+            }
         });
         let checks: Vec<Check> = checks.collect();
-        let facts = of("fact").filter_map(|event| {
-            let value = event.args.get("value").filter(|value| value.is_number())?;
-            Some((event.name.clone(), value.clone()))
-        });
+        let facts = of("fact")
+            .filter_map(|event| Some((event.name.clone(), event.args.get("value")?.clone())));
         let error = error
             .or_else(|| of("error").next().map(|event| event.name.clone()))
             .or_else(|| {
@@ -54,6 +61,7 @@ impl Summary {
         Self {
             demo,
             lesson: lesson.to_owned(),
+            options,
             ok: error.is_none() && checks.iter().all(|check| check.ok),
             checks,
             cut_off,
@@ -64,7 +72,14 @@ impl Summary {
 
     /// Of a run that a signal ended before there was anything to judge.
     pub(super) fn interrupted(demo: &'static str, lesson: &str) -> Self {
-        Self::new(demo, lesson, &[], 0, Some("interrupted".to_owned()))
+        Self::new(
+            demo,
+            lesson,
+            Map::new(),
+            &[],
+            0,
+            Some("interrupted".to_owned()),
+        )
     }
 
     /// The last line of `--json`.
@@ -75,12 +90,38 @@ impl Summary {
         format!("{{\"summary\":{summary}}}\n")
     }
 
-    /// One line a check.
+    /// One line a check, and two more for each that failed.
     pub(super) fn check_lines(&self) -> String {
-        let line = |check: &Check| {
-            let sign = if check.ok { '✔' } else { '✘' };
-            format!("  {sign} {}\n", check.text)
-        };
-        self.checks.iter().map(line).collect()
+        self.checks.iter().map(Check::lines).collect()
     }
+}
+
+impl Check {
+    fn lines(&self) -> String {
+        let Self {
+            text,
+            expected,
+            seen,
+            ..
+        } = self;
+        if self.ok {
+            return format!("  ✔ {text}\n");
+        }
+        let [expected, seen] = [expected, seen].map(in_short);
+        format!("  ✘ {text}\n      expected: {expected}\n      seen:     {seen}\n")
+    }
+}
+
+/// A value in a line that fits into 80 columns.
+fn in_short(value: &Value) -> String {
+    const MOST: usize = 62;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "nothing".to_owned(),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= MOST {
+        return text;
+    }
+    text.chars().take(MOST - 1).chain(['…']).collect()
 }
