@@ -8,7 +8,7 @@ use crate::ending::{Place, Starting, is_first_process};
 use crate::platform::{self, kill_and_reap, pid_of};
 use crate::report::{self, End, HandOn, Stdin};
 use crate::who;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fmt;
 use std::io;
 use std::process::{self, Command, ExitStatus};
@@ -30,7 +30,9 @@ pub use crate::platform::Pid;
 pub fn about_to_fork(role: &str) -> Result<Start> {
     match platform::threads() {
         Some(count) if count > 1 => {
-            bail!("fork: this process has {count} threads; fork before the first one is made")
+            anyhow::bail!(
+                "fork: this process has {count} threads; fork before the first one is made"
+            )
         }
         _ => start("fork", role),
     }
