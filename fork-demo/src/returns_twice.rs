@@ -1,7 +1,10 @@
 //! fork() is called once and returns twice: 0 in the child, the child's PID
-//! in the parent.
+//! in the parent. (notes 6, 7, 8)
 //!
 //! cargo run -p fork-demo -- returns-twice --children 3
+//!
+//! To copy: examples/fork.rs, one child and no reporting; it calls fork through
+//! nix, which makes an enum of the number that is returned here.
 
 use nix::errno::Errno;
 use nix::libc;

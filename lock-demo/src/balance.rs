@@ -1,8 +1,11 @@
 //! Threads deposit and withdraw the same amounts, so the balance should be 0
 //! in the end. Without a lock it need not be: an update is a load and a store,
-//! and another thread gets between.
+//! and another thread gets between. (notes 18, 19)
 //!
 //! cargo run -p lock-demo -- balance --threads 4 --iterations 1000
+//!
+//! To copy: examples/lock.rs, only the half with a lock;
+//! examples/lost_update.rs is the other one.
 
 use crossbeam::atomic::AtomicCell;
 use parking_lot::Mutex;

@@ -1,6 +1,9 @@
-//! Each worker takes a task, the rest wait until a worker is free.
+//! Each worker takes a task, the rest wait until a worker is free. (note 13)
 //!
 //! cargo run -p pool-demo -- tasks --workers 2 --tasks 6 --work-ms 100
+//!
+//! To copy: examples/pool.rs, a pool that does not survive the death of a
+//! worker; examples/pool_threads.rs does the same on threads.
 
 use crate::interrupt;
 use crate::pool::{Outcome, Pool};

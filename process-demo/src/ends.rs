@@ -1,7 +1,9 @@
 //! A process ends by returning, by failing, by terminate or by kill, and its
-//! exit status tells which.
+//! exit status tells which. (beyond the notes)
 //!
 //! cargo run -p process-demo -- ends --status 4
+//!
+//! To copy: examples/process_ends.rs, two of these ends without the reporting.
 
 use crate::process::Process;
 use shared_core::{Result, check, fact, report, span, who};

@@ -1,6 +1,10 @@
 //! A process is made from a function and its arguments, started, joined.
+//! (notes 10, 11, 12)
 //!
 //! cargo run -p process-demo -- run --name test
+//!
+//! To copy: examples/process.rs, where the program starts itself with a word
+//! more instead of a [`Process`], and without the reporting.
 
 use crate::process::Process;
 use serde_json::json;

@@ -177,6 +177,79 @@ fn a_falsified_transcript_is_noticed() {
     }
 }
 
+/// The rows of the tables in the root README whose lesson is there: the number
+/// of the statement, if it is one of the notes', the lesson's demo and name, its file.
+fn rows() -> Vec<(Option<u32>, String, String)> {
+    let text = fs::read_to_string(workspace().join("README.md")).expect("a README");
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let with_source = rows.filter_map(|row| {
+        let (before, link) = row.rsplit_once("](")?;
+        let source = link.split(')').next()?;
+        let number = row.split('|').nth(1)?.trim().parse().ok();
+        let (_, command) = before.split_once("`cargo run -p ")?;
+        let command = command.split('`').next()?.replace(" --", "");
+        Some((number, command, source.to_owned()))
+    });
+    with_source.collect()
+}
+
+/// The numbers behind `(notes ` or `(note ` in the first lines of a lesson.
+fn notes_in_header(source: &str) -> Vec<u32> {
+    let text = fs::read_to_string(workspace().join(source)).expect("a lesson");
+    let header = text.lines().take_while(|line| line.starts_with("//!"));
+    let header: Vec<&str> = header.collect();
+    let header = header.join(" ");
+    let list = header.split("(note").nth(1).unwrap_or_default();
+    let list = list.split(')').next().unwrap_or_default();
+    let numbers = list.split(|c: char| !c.is_ascii_digit());
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
+#[test]
+fn the_table_of_the_notes_and_the_lessons_agree() {
+    let text = fs::read_to_string(workspace().join("README.md")).expect("a README");
+    let number = |line: &str| {
+        line.strip_prefix("| ")?
+            .split(' ')
+            .next()?
+            .parse::<u32>()
+            .ok()
+    };
+    let numbers: Vec<u32> = text.lines().filter_map(number).collect();
+    assert_eq!(
+        numbers,
+        (1..=28).collect::<Vec<u32>>(),
+        "a row for each statement"
+    );
+
+    let rows = rows();
+    for (number, command, source) in &rows {
+        let Some(number) = number.filter(|_| !source.ends_with("/main.rs")) else {
+            continue;
+        };
+        let header = notes_in_header(source);
+        assert!(
+            header.contains(&number),
+            "{command}: {source} names {header:?}"
+        );
+    }
+    for demo in tests::DEMOS {
+        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
+        let listed = help.stdout.lines().skip_while(|line| *line != "Lessons:");
+        let listed = listed.skip(1).take_while(|line| line.starts_with("  "));
+        let lessons = listed.filter_map(|line| line.split_whitespace().next());
+        for lesson in lessons.filter(|lesson| *lesson != "all") {
+            let command = format!("{demo} {lesson}");
+            let own: Vec<_> = rows.iter().filter(|row| row.1 == command).collect();
+            assert!(!own.is_empty(), "{command} is in no table");
+            for note in notes_in_header(&own[0].2) {
+                let in_table = own.iter().any(|row| row.0 == Some(note));
+                assert!(in_table, "{command} names note {note}, the table does not");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_command_that_a_readme_names_exists() {
     for readme in readmes() {

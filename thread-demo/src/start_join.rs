@@ -1,7 +1,9 @@
 //! A thread is made from a function, started, joined: the same process,
-//! another thread.
+//! another thread. (notes 15, 23)
 //!
 //! cargo run -p thread-demo -- start-join --count 3
+//!
+//! To copy: examples/thread.rs, the same steps without the reporting.
 
 use shared_core::report::{Event, Phase, events, require};
 use shared_core::timing::measure;
