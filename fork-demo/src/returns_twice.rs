@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{getpid, getppid};
 use shared_core::children::{WaitStatus as _, about_to_fork};
 use shared_core::report::require;
-use shared_core::{Error, Result, Value, anyhow, cause, check, fact, report, span};
+use shared_core::{Error, Result, Value, anyhow, cause, check, fact, report, waiting};
 
 /// fork() is called once and returns twice
 ///
@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<()> {
 
     let mut statuses = Vec::new();
     for child in &mut children {
-        let _span = span!("waitpid");
+        let _wait = waiting!("waitpid");
         let status = child.reap(|pid| waitpid(pid, None))?;
         report!("reaped {child}: {}", describe(status));
         statuses.push(status);

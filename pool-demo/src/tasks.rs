@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared_core::cli::Interrupted;
 use shared_core::report::{events, require};
 use shared_core::timeline::{Span, Timeline};
-use shared_core::{Result, check, fact, report, span};
+use shared_core::{Result, check, fact, report, waiting};
 use std::collections::HashSet;
 
 /// Each worker takes a task, the rest wait until a worker is free
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
         Ok(()) => report!("all tasks submitted; close, then join"),
         Err(error) => report!("{error}"),
     }
-    let joining = span!("join");
+    let joining = waiting!("join");
     let outcomes = pool.join();
     drop(joining);
 

@@ -6,7 +6,7 @@
 //! To copy: examples/process_ends.rs, two of these ends without the reporting.
 
 use crate::process::Process;
-use shared_core::{Result, check, fact, report, span, who};
+use shared_core::{Result, check, fact, report, waiting, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn join(process: &mut Process) -> Result<ExitStatus> {
-    let _span = span!("join {}", process.name());
+    let _wait = waiting!("join {}", process.name());
     let status = process.join()?;
     report!("{}: {status}", process.name());
     Ok(status)

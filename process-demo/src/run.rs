@@ -9,7 +9,7 @@
 use crate::process::Process;
 use serde_json::json;
 use shared_core::report::require;
-use shared_core::{Result, check, fact, report, span, who};
+use shared_core::{Result, check, fact, report, waiting, who};
 
 /// A process is made from a function, started, joined
 ///
@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> Result<()> {
     process.start()?;
     let pid = process.pid();
 
-    let joining = span!("join");
+    let joining = waiting!("join");
     let status = process.join()?;
     drop(joining);
     report!("{} has ended: {status}", process.name());

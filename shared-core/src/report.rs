@@ -1,9 +1,9 @@
 //! The writing side: every process and thread of a run says what it does.
 //!
 //! [`report!`](crate::report!) puts a line on the terminal,
-//! [`span!`](crate::span!) marks a stretch of time,
+//! [`span!`](crate::span!) and [`waiting!`](crate::waiting!) mark a stretch of time,
 //! [`fact!`](crate::fact!) records what was seen, and
-//! [`check!`](crate::check!) judges it. All four append to the event log of
+//! [`check!`](crate::check!) judges it. All of them append to the event log of
 //! the run, one line and one write each, in the Trace Event Format.
 
 mod event;
@@ -38,6 +38,13 @@ macro_rules! report {
 #[macro_export]
 macro_rules! span {
     ($($name:tt)*) => { $crate::report::Span::begin(format_args!($($name)*)) };
+}
+
+/// As [`span!`], for a stretch of time in which this thread only waits:
+/// `let _wait = waiting!("join");`
+#[macro_export]
+macro_rules! waiting {
+    ($($name:tt)*) => { $crate::report::Span::wait(format_args!($($name)*)) };
 }
 
 /// Records what this process or thread saw: `fact!("child_getppid", ppid)`.
@@ -78,6 +85,12 @@ impl Span {
     /// Begins a span; see [`span!`](crate::span!).
     pub fn begin(name: fmt::Arguments<'_>) -> Self {
         record(Phase::Begin, "span", &name.to_string(), cpu());
+        Self(())
+    }
+
+    /// Begins to wait; see [`waiting!`](crate::waiting!).
+    pub fn wait(name: fmt::Arguments<'_>) -> Self {
+        record(Phase::Begin, "wait", &name.to_string(), cpu());
         Self(())
     }
 }

@@ -90,6 +90,8 @@ pub struct Span {
     pub end: f64,
     /// It never ended: the process was killed, or is there still.
     pub cut_off: bool,
+    /// Nothing was being done: the thread waited.
+    pub waits: bool,
     /// How many spans of the lane it stands in.
     pub depth: usize,
     /// The processor it began on.
@@ -257,6 +259,7 @@ impl Span {
             begin: event.ts,
             end: event.ts,
             cut_off: true,
+            waits: event.cat == "wait",
             depth,
             cpu: cpu(event),
         }

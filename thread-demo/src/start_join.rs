@@ -7,7 +7,7 @@
 
 use shared_core::report::{Event, Phase, events, require};
 use shared_core::timing::measure;
-use shared_core::{Context, Result, check, fact, report, span, who};
+use shared_core::{Context, Result, check, fact, report, span, waiting, who};
 use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> Result<()> {
         .context("make a thread")?;
     report!("it is started, now I wait for it");
 
-    let joining = span!("join");
+    let joining = waiting!("join");
     // If the thread panicked, so do we.
     thread.join().unwrap_or_else(|panic| resume_unwind(panic));
     drop(joining);

@@ -10,7 +10,7 @@ pub struct Event {
     /// The span, the fact, the check, the text of a report, or the role of
     /// who was started or reaped.
     pub name: String,
-    /// `life`, `span`, `report`, `fact`, `check`, `started`, `reaped`, `error`
+    /// `life`, `span`, `wait`, `report`, `fact`, `check`, `started`, `reaped`, `error`
     /// or `metadata`.
     pub cat: String,
     /// What kind of event this is.

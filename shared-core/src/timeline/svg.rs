@@ -73,7 +73,14 @@ fn legend(timeline: &Timeline) -> String {
     let any = |has: fn(&Lane) -> bool| timeline.lanes.iter().any(has);
     let signs = [
         (true, "thin: alive"),
-        (any(|lane| !lane.spans.is_empty()), "thick: named activity"),
+        (
+            any(|lane| lane.spans.iter().any(|span| !span.waits)),
+            "thick: busy",
+        ),
+        (
+            any(|lane| lane.spans.iter().any(|span| span.waits)),
+            "outlined: waiting",
+        ),
         (
             any(|lane| !lane.reports.is_empty()),
             "circle: report (text on hover)",
@@ -152,10 +159,11 @@ impl Picture<'_> {
         for span in &lane.spans {
             let height = (self.row * 0.75 - 6.0 * span.depth as f64).max(8.0);
             svg += &self.bar(span, middle, height, colour, 1.0);
+            let ink = if span.waits { colour } else { "#ffffff" };
             if width_of(&span.name) + 16.0 <= self.x(span.end) - self.x(span.begin) {
                 svg += &format!(
-                    r##"<text x="{:.1}" y="{baseline:.1}" fill="#ffffff" pointer-events="none">{}</text>
-"##,
+                    r#"<text x="{:.1}" y="{baseline:.1}" fill="{ink}" pointer-events="none">{}</text>
+"#,
                     self.x(span.begin) + 8.0,
                     escape(&span.name)
                 );
@@ -206,12 +214,18 @@ impl Picture<'_> {
 
     fn bar(&self, span: &Span, middle: f64, height: f64, colour: &str, opacity: f64) -> String {
         let left = self.x(span.begin);
+        let (fill, frame) = match span {
+            Span { cut_off: true, .. } => (colour, CUT_OFF.to_owned()),
+            Span { waits: true, .. } => {
+                ("#ffffff", format!(r#" stroke="{colour}" stroke-width="2""#))
+            }
+            _ => (colour, String::new()),
+        };
         format!(
-            r#"<rect x="{left:.1}" y="{:.1}" width="{:.1}" height="{height}" rx="3" fill="{colour}" fill-opacity="{opacity}"{}><title>{}</title></rect>
+            r#"<rect x="{left:.1}" y="{:.1}" width="{:.1}" height="{height}" rx="3" fill="{fill}" fill-opacity="{opacity}"{frame}><title>{}</title></rect>
 "#,
             middle - height / 2.0,
             (self.x(span.end) - left).max(2.0),
-            if span.cut_off { CUT_OFF } else { "" },
             escape(&tooltip(span))
         )
     }

@@ -33,6 +33,7 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
 
 const ALIVE: char = '━';
 const BUSY: char = '█';
+const WAITING: char = '░';
 const KILLED: char = '╳';
 const EXITED: char = '┤';
 const STILL_THERE: char = '▶';
@@ -60,7 +61,8 @@ fn row(lane: &Lane, scale: &Scale) -> String {
     let mut cells = vec![' '; scale.columns];
     fill(&mut cells, &lane.life, scale, ALIVE);
     for span in &lane.spans {
-        let range = fill(&mut cells, span, scale, BUSY);
+        let sign = if span.waits { WAITING } else { BUSY };
+        let range = fill(&mut cells, span, scale, sign);
         let name: Vec<char> = format!(" {} ", span.name).chars().collect();
         if name.len() + 2 <= range.len() {
             cells[range.start + 1..][..name.len()].copy_from_slice(&name);
@@ -114,8 +116,12 @@ fn axis(scale: &Scale) -> String {
 /// for the longest of them.
 fn legend(timeline: &Timeline, columns: usize) -> Vec<String> {
     let mut parts = vec![format!("{ALIVE} alive")];
-    if timeline.lanes.iter().any(|lane| !lane.spans.is_empty()) {
-        parts.push(format!("{BUSY} named activity"));
+    let spans = || timeline.lanes.iter().flat_map(|lane| &lane.spans);
+    if spans().any(|span| !span.waits) {
+        parts.push(format!("{BUSY} busy"));
+    }
+    if spans().any(|span| span.waits) {
+        parts.push(format!("{WAITING} waiting"));
     }
     let any = |has: fn(&LaneEnd) -> bool| timeline.lanes.iter().any(|lane| has(&lane.end));
     if any(|end| end.signal().is_some()) {
@@ -169,7 +175,7 @@ mod tests {
             "  parent 1 ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┃
   child 2  ┃    ━━━━█ work ████████ SIGTERM ╳       ┃
             ╵0.0 ms             ╵0.5 ms
-  ━ alive   █ named activity   ╳ killed by SIGTERM
+  ━ alive   █ busy   ╳ killed by SIGTERM
 "
         );
     }
