@@ -59,7 +59,7 @@ pub fn find(name: &str) -> Result<&'static Target> {
 }
 
 /// The first thing in `main`. In a child process it calls the function that
-/// the parent chose and returns the status to leave with; in any other it
+/// the parent chose and returns the status to exit with; in any other it
 /// returns `None`.
 pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
     let _ = TARGETS.set(targets);
