@@ -18,7 +18,7 @@ fn main() -> std::process::ExitCode {
 #[cfg(unix)]
 mod lessons {
     use crate::returns_twice;
-    use shared_core::cli::Files;
+    use shared_core::cli::{Files, Question};
     use shared_core::{Lessons, Result, files};
 
     #[derive(clap::Subcommand)]
@@ -33,6 +33,12 @@ mod lessons {
         fn run(&self) -> Result<()> {
             match self {
                 Self::ReturnsTwice(options) => returns_twice::run(options),
+            }
+        }
+
+        fn questions(&self) -> &'static [Question] {
+            match self {
+                Self::ReturnsTwice(_) => returns_twice::QUESTIONS,
             }
         }
 

@@ -11,6 +11,7 @@ use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{getpid, getppid};
 use shared_core::children::{WaitStatus as _, about_to_fork};
+use shared_core::cli::Question;
 use shared_core::report::require;
 use shared_core::{Error, Result, Value, anyhow, cause, check, fact, report, waiting};
 
@@ -33,6 +34,22 @@ pub struct Options {
 
 /// What a child exits with, so that the parent has something to decode.
 const EXIT_STATUS: i32 = 7;
+
+/// What `--predict` asks.
+pub const QUESTIONS: &[Question] = &[
+    Question {
+        text: "With --children {children}: how often does fork() return, in all processes?",
+        choices: &[],
+        fact: "fork_returns",
+        is_a_race: false,
+    },
+    Question {
+        text: "What does fork() return in a child?",
+        choices: &["0", "its own PID", "its parent's PID"],
+        fact: "child_1_fork_returned",
+        is_a_race: false,
+    },
+];
 
 pub fn run(options: &Options) -> Result<()> {
     let total = options.children;
@@ -88,6 +105,11 @@ fn judge(total: u16, statuses: &[WaitStatus]) {
         let names = (1..=total).map(|n| what.replace('#', &n.to_string()));
         names.map(|name| require(&name)).collect()
     };
+    let returns = [all("child_#_fork_returned"), all("parent_#_fork_returned")].concat();
+    fact!(
+        "fork_returns",
+        returns.iter().filter(|value| value.is_number()).count()
+    );
     let zeroes = vec![0; statuses.len()];
     check!(
         "in the child fork() returned 0",

@@ -9,6 +9,7 @@
 
 use crossbeam::atomic::AtomicCell;
 use parking_lot::Mutex;
+use shared_core::cli::{Question, UNKNOWABLE};
 use shared_core::{Context, Result, check, fact, report, span};
 use std::panic::resume_unwind;
 use std::sync::mpsc::channel;
@@ -36,6 +37,22 @@ pub struct Options {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: u32,
 }
+
+/// What `--predict` asks.
+pub const QUESTIONS: &[Question] = &[
+    Question {
+        text: "Without a lock: what is the balance in the end?",
+        choices: &["0", "not 0", UNKNOWABLE],
+        fact: "unlocked_balance",
+        is_a_race: true,
+    },
+    Question {
+        text: "With a lock: what is the balance in the end?",
+        choices: &[],
+        fact: "locked_balance",
+        is_a_race: false,
+    },
+];
 
 pub fn run(options: &Options) -> Result<()> {
     lose_an_update_for_certain()?;

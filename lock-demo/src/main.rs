@@ -2,7 +2,7 @@
 
 mod balance;
 
-use shared_core::cli::Files;
+use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
@@ -18,6 +18,12 @@ impl Lessons for Lesson {
     fn run(&self) -> Result<()> {
         match self {
             Self::Balance(options) => balance::run(options),
+        }
+    }
+
+    fn questions(&self) -> &'static [Question] {
+        match self {
+            Self::Balance(_) => balance::QUESTIONS,
         }
     }
 

@@ -6,7 +6,7 @@ mod protocol;
 mod tasks;
 mod worker;
 
-use shared_core::cli::Files;
+use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
@@ -22,6 +22,12 @@ impl Lessons for Lesson {
     fn run(&self) -> Result<()> {
         match self {
             Self::Tasks(options) => tasks::run(options),
+        }
+    }
+
+    fn questions(&self) -> &'static [Question] {
+        match self {
+            Self::Tasks(_) => tasks::QUESTIONS,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::protocol::Task;
 use crate::worker;
 use serde_json::Value;
 use shared_core::cli::Interrupted;
+use shared_core::cli::Question;
 use shared_core::report::{events, require};
 use shared_core::timeline::{Span, Timeline};
 use shared_core::{Result, check, fact, report, waiting};
@@ -42,6 +43,14 @@ pub struct Options {
           value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
     work_ms: u64,
 }
+
+/// What `--predict` asks.
+pub const QUESTIONS: &[Question] = &[Question {
+    text: "{tasks} tasks on {workers} workers: how many run at one time at most?",
+    choices: &[],
+    fact: "most_tasks_at_once",
+    is_a_race: false,
+}];
 
 pub fn run(options: &Options) -> Result<()> {
     report!("I am the parent");

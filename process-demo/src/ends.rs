@@ -6,6 +6,7 @@
 //! To copy: examples/process_ends.rs, two of these ends without the reporting.
 
 use crate::process::Process;
+use shared_core::cli::Question;
 use shared_core::{Result, check, fact, report, waiting, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
@@ -24,6 +25,22 @@ pub struct Options {
     #[arg(long, default_value_t = 3, allow_negative_numbers = true)]
     status: u8,
 }
+
+/// What `--predict` asks.
+pub const QUESTIONS: &[Question] = &[
+    Question {
+        text: "One process returns with status {status}. With which status does one end that panics?",
+        choices: &[],
+        fact: "panicked_status",
+        is_a_race: false,
+    },
+    Question {
+        text: "A daemon Process is dropped. What becomes of its process?",
+        choices: &["it goes on", "it ends"],
+        fact: "dropped_daemon",
+        is_a_race: false,
+    },
+];
 
 pub fn run(options: &Options) -> Result<()> {
     let mut returns = Process::new(return_with, options.status).named("returns");
@@ -85,6 +102,10 @@ pub fn run(options: &Options) -> Result<()> {
         );
     }
     if let Some(exists) = daemon_pid.and_then(who::exists) {
+        fact!(
+            "dropped_daemon",
+            if exists { "it goes on" } else { "it ends" }
+        );
         check!("dropping a daemon Process ends its process", exists, false);
     }
     Ok(())

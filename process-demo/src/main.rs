@@ -6,7 +6,7 @@ mod process;
 mod run;
 
 use child::{child_main, target};
-use shared_core::cli::Files;
+use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
@@ -24,6 +24,13 @@ impl Lessons for Lesson {
         match self {
             Self::Run(options) => run::run(options),
             Self::Ends(options) => ends::run(options),
+        }
+    }
+
+    fn questions(&self) -> &'static [Question] {
+        match self {
+            Self::Run(_) => run::QUESTIONS,
+            Self::Ends(_) => ends::QUESTIONS,
         }
     }
 

@@ -8,6 +8,7 @@
 
 use crate::process::Process;
 use serde_json::json;
+use shared_core::cli::Question;
 use shared_core::report::require;
 use shared_core::{Result, check, fact, report, waiting, who};
 
@@ -26,6 +27,14 @@ pub struct Options {
     name: String,
 }
 
+/// What `--predict` asks.
+pub const QUESTIONS: &[Question] = &[Question {
+    text: "Where does the function run?",
+    choices: &["in the parent", "in a process of its own"],
+    fact: "ran",
+    is_a_race: false,
+}];
+
 pub fn run(options: &Options) -> Result<()> {
     report!("I am the parent process");
     let mut process = Process::new(run_process, options.name.clone());
@@ -40,6 +49,9 @@ pub fn run(options: &Options) -> Result<()> {
     report!("{} has ended: {status}", process.name());
 
     // A first reading may skip the rest.
+    let in_parent = require("child_pid") == who::pid();
+    let ran = ["in a process of its own", "in the parent"][usize::from(in_parent)];
+    fact!("ran", ran);
     check!(
         "the function ran in a process of its own",
         require("child_pid"),

@@ -3,6 +3,7 @@
 
 mod command;
 mod lesson;
+mod predict;
 mod summary;
 mod targets;
 
@@ -16,6 +17,8 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use command::{ALL, chosen_options, command, lesson_names, parse};
 pub use lesson::Files;
 use lesson::Text;
+use predict::Prediction;
+pub use predict::{Question, UNKNOWABLE};
 use serde_json::{Map, Value};
 use std::io::{self, ErrorKind, IsTerminal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +42,9 @@ pub trait Lessons: Subcommand + FromArgMatches {
     /// # Errors
     /// Whatever kept the lesson from being done.
     fn run(&self) -> Result<()>;
+
+    /// One to three questions about the run, for `--predict`.
+    fn questions(&self) -> &'static [Question];
 
     /// Where the lesson stands, and the program to copy.
     fn files(&self) -> Files;
@@ -68,6 +74,18 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// The error of a person who used the program wrongly. The exit status is 2.
+#[derive(Debug)]
+struct BadUsage(String);
+
+impl std::fmt::Display for BadUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadUsage {}
+
 /// The options of every demo, before or after the lesson's name.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -81,6 +99,9 @@ struct Options {
     /// Write the events for a trace viewer such as Perfetto
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Ask what the run will show, then run and reveal it
+    #[arg(long, global = true)]
+    predict: bool,
     /// Print the program to copy, and run nothing
     #[arg(long, global = true)]
     snippet: bool,
@@ -136,8 +157,9 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         return print_snippets::<L>(command, matches);
     }
     if chosen == Some(ALL) {
-        if options.svg.is_some() || options.trace.is_some() {
-            return Ok(bad_usage::<L>("--svg and --trace take one lesson, not all"));
+        if options.svg.is_some() || options.trace.is_some() || options.predict {
+            let one = "--predict, --svg and --trace take one lesson, not all";
+            return Ok(bad_usage::<L>(one));
         }
         return run_all::<L>(&names, &options);
     }
@@ -159,6 +181,18 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         targets.push(target);
     }
 
+    let given = chosen_options(command, matches, name);
+    let mut predictions = Vec::new();
+    if options.predict {
+        match Prediction::ask(lesson.questions(), &given, L::DEMO) {
+            Err(error) if error.is::<BadUsage>() => {
+                complain(format_args!("{error}"));
+                return Ok(BAD_USAGE);
+            }
+            asked => predictions = asked?,
+        }
+    }
+
     if options.json {
         let words = Summary::interrupted(L::DEMO, name).to_line();
         let output = Output::stdout().context("stdout")?;
@@ -176,8 +210,13 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     };
     let session = report::begin(lesson.role(), settings)?;
     let text = Text::of(command.find_subcommand(name).unwrap_or(command));
-    let given = chosen_options(command, matches, name);
-    let status = run_lesson(session, (name, &text, given), &lesson, targets)?;
+    let about = About {
+        name,
+        text,
+        given,
+        predictions,
+    };
+    let status = run_lesson(session, about, &lesson, targets)?;
     if status != INTERRUPTED && !options.json && chosen.is_none() {
         print_what_else::<L>(&names)?;
     }
@@ -254,13 +293,28 @@ fn run_all<L: Lessons>(names: &[String], options: &Options) -> Result<u8> {
     Ok(worst)
 }
 
+/// What is known of a lesson before it runs.
+struct About<'a> {
+    name: &'a str,
+    text: Text,
+    /// Its options.
+    given: Map<String, Value>,
+    predictions: Vec<Prediction>,
+}
+
 /// Runs one lesson and returns its exit status.
 fn run_lesson<L: Lessons>(
     session: &Session,
-    (name, text, given): (&str, &Text, Map<String, Value>),
+    about: About<'_>,
     lesson: &L,
     targets: Vec<Target>,
 ) -> Result<u8> {
+    let About {
+        name,
+        text,
+        given,
+        predictions,
+    } = about;
     let title = format!("{} {name}: {}", L::DEMO, text.claim);
     let json = session.settings.quiet;
     if !json {
@@ -280,7 +334,8 @@ fn run_lesson<L: Lessons>(
         .flatten();
     let error = outcome.err().map(cause);
     let error = error.or_else(|| Some(format!("damaged event: {}", damaged?)));
-    let summary = Summary::new(L::DEMO, name, given, &events, cut_off.len(), error);
+    let mut summary = Summary::new(L::DEMO, name, given, &events, cut_off.len(), error);
+    summary.reveal(predictions);
     let mut status = match summary.ok {
         _ if interrupted => INTERRUPTED,
         true => 0,
@@ -297,7 +352,8 @@ fn run_lesson<L: Lessons>(
             let picture = text::draw(&timeline, width, session.settings.colour);
             let after = text.after_checks(&lesson.files(), L::DEMO, width.clamp(40, 80));
             let checks = summary.check_lines();
-            format!("\n{picture}{checks}{after}")
+            let revealed = summary.prediction_lines();
+            format!("\n{picture}{checks}{revealed}{after}")
         }
     };
     if let Err(error) = session.print(&said)

@@ -17,7 +17,7 @@ mod storm {
     use nix::sys::wait::waitpid;
     use nix::unistd::{ForkResult, fork, pause};
     use shared_core::children::{Child, WaitStatus as _, about_to_fork, about_to_spawn};
-    use shared_core::cli::Files;
+    use shared_core::cli::{Files, Question};
     use shared_core::ending::{MOST_CHILDREN, stop};
     use shared_core::report::{End, events, require};
     use shared_core::{Context, Lessons, Result, anyhow, check, fact, report, span, who};
@@ -180,6 +180,10 @@ mod storm {
                 }
                 Self::ThreadEnds => thread_ends(),
             }
+        }
+
+        fn questions(&self) -> &'static [Question] {
+            &[]
         }
 
         fn files(&self) -> Files {

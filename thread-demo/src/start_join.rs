@@ -5,9 +5,11 @@
 //!
 //! To copy: examples/thread.rs, the same steps without the reporting.
 
+use shared_core::cli::Question;
 use shared_core::report::{Event, Phase, events, require};
 use shared_core::timing::measure;
 use shared_core::{Context, Result, check, fact, report, span, waiting, who};
+use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
@@ -33,6 +35,22 @@ pub struct Options {
 }
 
 const JOINED: &str = "LoopThread has ended, so I go on";
+
+/// What `--predict` asks.
+pub const QUESTIONS: &[Question] = &[
+    Question {
+        text: "How many different PIDs do the two threads report?",
+        choices: &[],
+        fact: "different_pids",
+        is_a_race: false,
+    },
+    Question {
+        text: "Who speaks last?",
+        choices: &["MainThread", "LoopThread"],
+        fact: "last_speaker",
+        is_a_race: false,
+    },
+];
 
 pub fn run(options: &Options) -> Result<()> {
     report!("I make a thread");
@@ -112,6 +130,15 @@ fn judge(count: u32) -> Result<()> {
         let of = move |e: &&Event| e.tid == tid && e.cat == "report";
         events.iter().filter(of)
     };
+    let pids: HashSet<u32> = events.iter().map(|event| event.pid).collect();
+    fact!("different_pids", pids.len());
+    let last = events.iter().rfind(|event| event.cat == "report");
+    let is_main = last.is_some_and(|last| last.tid == who::tid());
+    fact!(
+        "last_speaker",
+        if is_main { "MainThread" } else { "LoopThread" }
+    );
+
     let thread = require("thread_tid").as_u64().unwrap_or_default();
     check!(
         "the thread counted to the end",

@@ -1,8 +1,10 @@
 //! What the evidence of a run amounts to.
 
+use super::predict::Prediction;
 use crate::report::Event;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::process::{Command, Stdio};
 
 /// The verdict on one lesson, as `--json` gives it.
 #[derive(Serialize)]
@@ -17,6 +19,8 @@ pub(super) struct Summary {
     cut_off: usize,
     /// What the processes and threads of the run have seen.
     facts: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    predictions: Vec<Prediction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
 }
@@ -66,6 +70,7 @@ impl Summary {
             checks,
             cut_off,
             facts: facts.collect(),
+            predictions: Vec::new(),
             error,
         }
     }
@@ -80,6 +85,41 @@ impl Summary {
             0,
             Some("interrupted".to_owned()),
         )
+    }
+
+    /// Finds the answers to what was asked before the run.
+    pub(super) fn reveal(&mut self, mut predictions: Vec<Prediction>) {
+        for prediction in &mut predictions {
+            prediction.reveal(&self.facts, &mut self.again());
+        }
+        self.predictions = predictions;
+    }
+
+    /// The command line of the same run.
+    fn again(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap_or_default());
+        command.args([&self.lesson, "--json"]).stdin(Stdio::null());
+        for (name, value) in &self.options {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            command.arg(format!("--{}={value}", name.replace('_', "-")));
+        }
+        command
+    }
+
+    /// What was predicted, and what the run has shown.
+    pub(super) fn prediction_lines(&self) -> String {
+        let lines = self
+            .predictions
+            .iter()
+            .map(Prediction::lines)
+            .collect::<String>();
+        if lines.is_empty() {
+            lines
+        } else {
+            format!("\n{lines}")
+        }
     }
 
     /// The last line of `--json`.

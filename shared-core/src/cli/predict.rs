@@ -1,0 +1,159 @@
+//! Predict, then reveal: questions that are asked before a run, and answered by
+//! what the run has seen.
+
+use super::BadUsage;
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::process::Command;
+
+/// A question about a run. It stands as data beside the lesson.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// What is asked; `{option}` stands for the value of that option.
+    pub text: &'static str,
+    /// What may be answered; if there is nothing here, a whole number.
+    pub choices: &'static [&'static str],
+    /// The fact of the run that is the answer.
+    pub fact: &'static str,
+    /// The answer is a matter of chance: the run is made five times.
+    pub is_a_race: bool,
+}
+
+/// The answer to a race.
+pub const UNKNOWABLE: &str = "cannot be known beforehand";
+const TRIALS: usize = 5;
+const INDENT: &str = "      ";
+
+/// A question, what a person said, and what the run said.
+#[derive(Debug, Serialize)]
+pub(super) struct Prediction {
+    question: String,
+    #[serde(rename = "prediction")]
+    said: Option<String>,
+    answer: Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outcomes: Vec<Value>,
+    #[serde(skip)]
+    about: Question,
+}
+
+impl Prediction {
+    /// Asks each question on stderr, and takes a line from stdin for each. When
+    /// that has ended, the questions are only shown.
+    ///
+    /// # Errors
+    /// An answer that is none: bad usage.
+    pub(super) fn ask(
+        questions: &[Question],
+        options: &Map<String, Value>,
+        demo: &str,
+    ) -> Result<Vec<Self>> {
+        let mut predictions = Vec::new();
+        for about in questions {
+            let question = fill_in(about.text, options);
+            let what = match about.choices {
+                [] => "a number".to_owned(),
+                choices => choices.join(" / "),
+            };
+            // Nobody to ask is no reason not to run.
+            let _ = write!(io::stderr(), "{question}\n  ({what}) > ");
+            let mut line = String::new();
+            let read = io::stdin().read_line(&mut line).context("read an answer")?;
+            let answer = line.trim();
+            if !io::stdin().is_terminal() {
+                let _ = writeln!(io::stderr()); // nobody has typed a newline
+            }
+            if read > 0 && !about.allows(answer) {
+                let bad = format!("{demo}: {answer:?} is no answer, but {what} is");
+                return Err(BadUsage(bad).into());
+            }
+            predictions.push(Self {
+                question,
+                said: (read > 0).then(|| answer.to_owned()),
+                answer: Value::Null,
+                outcomes: Vec::new(),
+                about: *about,
+            });
+        }
+        Ok(predictions)
+    }
+
+    /// Finds the answer among the facts of the run; for a race, in five more runs
+    /// of `command`, which is this program with the same options and `--json`.
+    pub(super) fn reveal(&mut self, facts: &Map<String, Value>, command: &mut Command) {
+        let fact = |facts: &Map<String, Value>| facts.get(self.about.fact).cloned();
+        self.answer = fact(facts).unwrap_or_default();
+        if !self.about.is_a_race {
+            return;
+        }
+        for _ in 0..TRIALS {
+            let output = command.output().map(|output| output.stdout);
+            let output = output.unwrap_or_default();
+            let last = output
+                .split(|byte| *byte == b'\n')
+                .rfind(|line| !line.is_empty());
+            let summary: Value =
+                serde_json::from_slice(last.unwrap_or_default()).unwrap_or_default();
+            self.outcomes
+                .push(summary["summary"]["facts"][self.about.fact].clone());
+        }
+        let different: BTreeSet<String> = self.outcomes.iter().map(ToString::to_string).collect();
+        self.answer = match different.len() {
+            1 => self.outcomes[0].clone(),
+            _ => UNKNOWABLE.into(),
+        };
+    }
+
+    /// `you said 3; this run: 6`
+    pub(super) fn lines(&self) -> String {
+        let said = match &self.said {
+            Some(said) => format!("you said {said}; "),
+            None => String::new(),
+        };
+        let answer = in_words(&self.answer);
+        let revealed = if self.outcomes.is_empty() {
+            format!("this run: {answer}")
+        } else {
+            let outcomes: Vec<String> = self.outcomes.iter().map(in_words).collect();
+            let sum = if answer == UNKNOWABLE {
+                UNKNOWABLE
+            } else {
+                "the same this time, and yet not certain"
+            };
+            format!("five runs: {}: {sum}", outcomes.join(", "))
+        };
+        let revealed = textwrap::fill(
+            &format!("{said}{revealed}"),
+            textwrap::Options::new(80)
+                .initial_indent(INDENT)
+                .subsequent_indent(INDENT),
+        );
+        format!("  {}\n{revealed}\n", self.question)
+    }
+}
+
+impl Question {
+    fn allows(&self, answer: &str) -> bool {
+        match self.choices {
+            [] => answer.parse::<i64>().is_ok(),
+            choices => choices.contains(&answer),
+        }
+    }
+}
+
+fn fill_in(text: &str, options: &Map<String, Value>) -> String {
+    options.iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("{{{name}}}"), &in_words(value))
+    })
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "not seen".to_owned(),
+        other => other.to_string(),
+    }
+}
