@@ -206,6 +206,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         first: who::pid(),
         quiet: options.json,
         colour: wants_colour(),
+        width: terminal_width(),
         show_threads: lesson.shows_threads(),
     };
     let session = report::begin(lesson.role(), settings)?;
@@ -316,9 +317,10 @@ fn run_lesson<L: Lessons>(
         predictions,
     } = about;
     let title = format!("{} {name}: {}", L::DEMO, text.claim);
+    let width = session.settings.width.unwrap_or(80);
     let json = session.settings.quiet;
     if !json {
-        session.say(&format!("{title}\n"));
+        session.say(&(textwrap::fill(&title, width) + "\n"));
     }
     let outcome = catch_unwind(AssertUnwindSafe(|| lesson.run()))
         // The panic hook has printed the message and the place.
@@ -347,12 +349,10 @@ fn run_lesson<L: Lessons>(
         () if json => timeline::json_lines(&events) + &summary.to_line(),
         () if interrupted => String::new(), // one line says it, below
         () => {
-            let terminal = terminal_size::terminal_size_of(io::stdout());
-            let width = terminal.map_or(80, |(width, _)| width.0.into());
             let picture = text::draw(&timeline, width, session.settings.colour);
             let after = text.after_checks(&lesson.files(), L::DEMO, width.clamp(40, 80));
-            let checks = summary.check_lines();
-            let revealed = summary.prediction_lines();
+            let checks = summary.check_lines(width);
+            let revealed = summary.prediction_lines(width);
             format!("\n{picture}{checks}{revealed}{after}")
         }
     };
@@ -376,6 +376,12 @@ fn run_lesson<L: Lessons>(
         complain(format_args!("{} {name}: {error}", L::DEMO));
     }
     Ok(status)
+}
+
+/// The columns of the terminal, if stdout is one that says.
+fn terminal_width() -> Option<usize> {
+    let size = terminal_size::terminal_size_of(io::stdout());
+    size.map(|(width, _)| width.0.into())
 }
 
 /// Colour on a terminal only, and not where `NO_COLOR` is set (no-color.org).

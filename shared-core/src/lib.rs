@@ -40,6 +40,13 @@ pub fn cause(error: impl std::fmt::Display) -> String {
     cause
 }
 
+/// `text` with spaces behind it, up to `width` columns: a Chinese character takes
+/// two.
+fn pad(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(textwrap::core::display_width(text));
+    format!("{text}{:missing$}", "")
+}
+
 /// Writes a line to stderr: for what went wrong, and is no part of the run. (A
 /// stderr that cannot be written is no reason to panic, as `eprintln!` does.)
 pub fn complain(text: std::fmt::Arguments<'_>) {

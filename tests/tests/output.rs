@@ -210,6 +210,40 @@ fn the_timeline_is_as_wide_as_the_terminal() {
 }
 
 #[test]
+fn nothing_is_wider_than_a_narrow_terminal() {
+    if !tool("script") {
+        return;
+    }
+    for demo in DEMOS {
+        for columns in [60, 80] {
+            let script = format!("{{{demo}}} all");
+            let run = in_a_terminal(&script, columns).env("NO_COLOR", "1").run();
+            let run = run.expect_status(0);
+            // A command that is to be copied stays in one piece.
+            let mut lines = run
+                .stdout
+                .lines()
+                .filter(|line| !line.contains("cargo run"));
+            let wide = lines.find(|line| line.trim_end().chars().count() > columns as usize);
+            assert_eq!(wide, None, "wider than {columns} columns");
+        }
+    }
+}
+
+#[test]
+fn the_terminal_folds_what_the_picture_draws() {
+    let script = "{fork-demo} --children 60 --svg x.svg; cat x.svg; rm x.svg";
+    let run = Run::shell(script).run().expect_status(0);
+    let (text, svg) = run.stdout.split_once("<svg").expect("a picture");
+    assert_eq!(text.matches('┃').count(), 2 * 40);
+    assert!(
+        text.contains("  … and 21 more: --svg FILE draws them all\n"),
+        "{text}"
+    );
+    assert_eq!(svg.matches(">child ").count(), 60);
+}
+
+#[test]
 fn forty_lanes_are_drawn() {
     let args = ["returns-twice", "--children", "39"];
     let run = Run::program("fork-demo").args(args).run().expect_status(0);

@@ -42,7 +42,10 @@ impl Text {
         let Files {
             source, snippet, ..
         } = files;
-        text + &format!("Code: {demo}/{source}   To copy: {demo}/{snippet}\n")
+        let code = format!("Code: {demo}/{source}");
+        let copy = format!("To copy: {demo}/{snippet}");
+        let fits = code.len() + copy.len() + 3 <= width;
+        text + &code + if fits { "   " } else { "\n" } + &copy + "\n"
     }
 }
 

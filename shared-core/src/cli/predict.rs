@@ -25,7 +25,6 @@ pub struct Question {
 /// The answer to a race.
 pub const UNKNOWABLE: &str = "cannot be known beforehand";
 const TRIALS: usize = 5;
-const INDENT: &str = "      ";
 
 /// A question, what a person said, and what the run said.
 #[derive(Debug, Serialize)]
@@ -108,7 +107,7 @@ impl Prediction {
     }
 
     /// `you said 3; this run: 6`
-    pub(super) fn lines(&self) -> String {
+    pub(super) fn lines(&self, width: usize) -> String {
         let said = match &self.said {
             Some(said) => format!("you said {said}; "),
             None => String::new(),
@@ -125,13 +124,11 @@ impl Prediction {
             };
             format!("five runs: {}: {sum}", outcomes.join(", "))
         };
-        let revealed = textwrap::fill(
-            &format!("{said}{revealed}"),
-            textwrap::Options::new(80)
-                .initial_indent(INDENT)
-                .subsequent_indent(INDENT),
-        );
-        format!("  {}\n{revealed}\n", self.question)
+        let indented = |text: &str, indent: &str| {
+            let options = textwrap::Options::new(width).initial_indent(indent);
+            textwrap::fill(text, options.subsequent_indent(indent)) + "\n"
+        };
+        indented(&self.question, "  ") + &indented(&format!("{said}{revealed}"), "      ")
     }
 }
 

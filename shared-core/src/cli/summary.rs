@@ -109,11 +109,11 @@ impl Summary {
     }
 
     /// What was predicted, and what the run has shown.
-    pub(super) fn prediction_lines(&self) -> String {
+    pub(super) fn prediction_lines(&self, width: usize) -> String {
         let lines = self
             .predictions
             .iter()
-            .map(Prediction::lines)
+            .map(|prediction| prediction.lines(width))
             .collect::<String>();
         if lines.is_empty() {
             lines
@@ -131,37 +131,40 @@ impl Summary {
     }
 
     /// One line a check, and two more for each that failed.
-    pub(super) fn check_lines(&self) -> String {
-        self.checks.iter().map(Check::lines).collect()
+    pub(super) fn check_lines(&self, width: usize) -> String {
+        self.checks.iter().map(|check| check.lines(width)).collect()
     }
 }
 
 impl Check {
-    fn lines(&self) -> String {
+    fn lines(&self, width: usize) -> String {
         let Self {
             text,
             expected,
             seen,
             ..
         } = self;
+        let sign = if self.ok { '✔' } else { '✘' };
+        let options = textwrap::Options::new(width).subsequent_indent("    ");
+        let text = textwrap::fill(&format!("  {sign} {text}"), options);
         if self.ok {
-            return format!("  ✔ {text}\n");
+            return format!("{text}\n");
         }
-        let [expected, seen] = [expected, seen].map(in_short);
-        format!("  ✘ {text}\n      expected: {expected}\n      seen:     {seen}\n")
+        let [expected, seen] = [expected, seen].map(|value| in_short(value, width));
+        format!("{text}\n      expected: {expected}\n      seen:     {seen}\n")
     }
 }
 
-/// A value in a line that fits into 80 columns.
-fn in_short(value: &Value) -> String {
-    const MOST: usize = 62;
+/// A value behind `      expected: ` in a line of `width` columns.
+fn in_short(value: &Value, width: usize) -> String {
+    let most = width.max(40) - 16;
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Null => "nothing".to_owned(),
         other => other.to_string(),
     };
-    if text.chars().count() <= MOST {
+    if text.chars().count() <= most {
         return text;
     }
-    text.chars().take(MOST - 1).chain(['…']).collect()
+    text.chars().take(most - 1).chain(['…']).collect()
 }

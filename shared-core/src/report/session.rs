@@ -6,7 +6,7 @@ use super::lane::{close_lane, open_lane, record};
 use super::log::{LOG, Log};
 use crate::ending::{self, is_first_process, stop};
 use crate::platform::{self, Handles, Link, Output, ToChild, receive, take_stdin};
-use crate::{cause, complain, who};
+use crate::{cause, complain, pad, who};
 use anstyle::AnsiColor::{Blue, Cyan, Green, Magenta, Red, Yellow};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::time::Duration;
+use textwrap::core::display_width;
 
 /// How the processes of a run speak.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub(crate) struct Settings {
     pub(crate) quiet: bool,
     /// Lines in the colour of their lane.
     pub(crate) colour: bool,
+    /// The columns of the terminal; `None` where the output is no terminal, and
+    /// lines are as long as they are.
+    pub(crate) width: Option<usize>,
     /// TIDs on every line, from the first on.
     pub(crate) show_threads: bool,
 }
@@ -76,7 +80,8 @@ impl Session {
         }
     }
 
-    /// Who speaks stands in a column that is wide enough for two PIDs.
+    /// Who speaks stands in a column that is wide enough for two PIDs; a text that
+    /// is too long for the terminal goes on below itself.
     pub(super) fn line(&self, time: f64, text: &str) -> String {
         let pid = who::pid();
         let mut speaker = format!("{:<6} {pid}", who::name());
@@ -89,7 +94,18 @@ impl Session {
         let width = 13 + 2 * self.settings.first.to_string().len();
         let style = lane_style(self.settings.colour, who::tid());
         let ms = time / 1e3;
-        format!("{ms:>8.3} ms {style}{speaker:<width$}{style:#} │ {text}\n")
+        let speaker = pad(&speaker, width);
+        let column = 12 + display_width(&speaker);
+        let indent = format!("\n{:column$} │ ", "");
+        let room = self
+            .settings
+            .width
+            .and_then(|width| width.checked_sub(column + 3));
+        let text = match room.filter(|room| *room >= 10) {
+            Some(room) => textwrap::wrap(text, room).join(&indent),
+            None => text.to_owned(),
+        };
+        format!("{ms:>8.3} ms {style}{speaker}{style:#} │ {text}\n")
     }
 }
 

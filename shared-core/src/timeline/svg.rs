@@ -34,7 +34,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
         row,
     };
     let mut svg = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, sans-serif" font-size="18">
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif" font-size="18">
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="{MARGIN}" y="36" font-size="24" font-weight="bold">{}</text>
 <text x="{MARGIN}" y="66" fill="#444444">{}</text>

@@ -1,16 +1,20 @@
 //! The timeline in the terminal.
 
 use super::{Lane, LaneEnd, Span, Timeline, ticks};
+use crate::pad;
 use crate::report::{End, lane_style};
 use std::fmt::Write;
+use std::iter;
+use textwrap::core::display_width;
 
 /// Draws `timeline` in `width` columns (at least 40 are used), with ANSI
 /// colours if `colour`.
 #[must_use]
 pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
-    let labels = timeline.lanes.iter().map(|lane| shorten(&lane.label));
-    let labels: Vec<String> = labels.collect();
-    let label_width = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0);
+    let lanes = &timeline.lanes[..timeline.lanes.len().min(MOST_LANES)];
+    let labels: Vec<String> = lanes.iter().map(|lane| shorten(&lane.label)).collect();
+    let label_width = labels.iter().map(|label| display_width(label)).max();
+    let label_width = label_width.unwrap_or(0);
     let columns = width.max(40).saturating_sub(label_width + 5);
     let scale = Scale {
         length: timeline.length,
@@ -18,10 +22,14 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     };
 
     let mut text = String::new();
-    for (lane, label) in timeline.lanes.iter().zip(&labels) {
+    for (lane, label) in lanes.iter().zip(&labels) {
         let style = lane_style(colour, lane.tid);
-        let row = row(lane, &scale);
-        let _ = writeln!(text, "  {label:<label_width$} {style}┃{row}┃{style:#}");
+        let (label, row) = (pad(label, label_width), row(lane, &scale));
+        let _ = writeln!(text, "  {label} {style}┃{row}┃{style:#}");
+    }
+    let more = timeline.lanes.len() - lanes.len();
+    if more > 0 {
+        let _ = writeln!(text, "  … and {more} more: --svg FILE draws them all");
     }
     let axis = axis(&scale);
     let _ = writeln!(text, "  {:label_width$}  {axis}", "");
@@ -30,6 +38,11 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     }
     text
 }
+
+/// More of them are no picture any more.
+const MOST_LANES: usize = 40;
+/// Behind a character that is two columns wide.
+const TAKEN: char = '\0';
 
 const ALIVE: char = '━';
 const BUSY: char = '█';
@@ -63,7 +76,10 @@ fn row(lane: &Lane, scale: &Scale) -> String {
     for span in &lane.spans {
         let sign = if span.waits { WAITING } else { BUSY };
         let range = fill(&mut cells, span, scale, sign);
-        let name: Vec<char> = format!(" {} ", span.name).chars().collect();
+        let name: Vec<char> = format!(" {} ", span.name)
+            .chars()
+            .flat_map(cells_of)
+            .collect();
         if name.len() + 2 <= range.len() {
             cells[range.start + 1..][..name.len()].copy_from_slice(&name);
         }
@@ -88,7 +104,12 @@ fn row(lane: &Lane, scale: &Scale) -> String {
         }
         (LaneEnd::StillThere, _) => cells[ended] = STILL_THERE,
     }
-    cells.into_iter().collect()
+    cells.into_iter().filter(|cell| *cell != TAKEN).collect()
+}
+
+fn cells_of(character: char) -> impl Iterator<Item = char> {
+    let more = display_width(character.encode_utf8(&mut [0; 4])).saturating_sub(1);
+    iter::once(character).chain(iter::repeat_n(TAKEN, more))
 }
 
 fn fill(cells: &mut [char], span: &Span, scale: &Scale, with: char) -> std::ops::Range<usize> {
