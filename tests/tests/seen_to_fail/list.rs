@@ -1,0 +1,287 @@
+//! The changes: each a mistake that a student might make, or the thing that a
+//! lesson teaches taken out. Where the scheduler might have a say in the
+//! outcome, the entry tells why it has none, or next to none.
+
+/// A change to a lesson, and the check that must fail with it.
+pub struct Entry {
+    /// The file, from the top folder of the workspace.
+    pub file: &'static str,
+    /// What stands in it, exactly once.
+    pub text: &'static str,
+    /// What stands there instead.
+    pub instead: &'static str,
+    /// The demo and its arguments, the lesson first.
+    pub run: &'static str,
+    /// The check that turns ✘.
+    pub check: &'static str,
+}
+
+pub const ENTRIES: &[Entry] = &[
+    // fork-demo returns-twice
+    Entry {
+        // The child is thought to be given its own PID.
+        file: "fork-demo/src/returns_twice.rs",
+        text: r#"fact!("child_{n}_fork_returned", returned);"#,
+        instead: r#"fact!("child_{n}_fork_returned", getpid().as_raw());"#,
+        run: "fork-demo returns-twice",
+        check: "in the child fork() returned 0",
+    },
+    Entry {
+        // The parent is thought to be given its own PID.
+        file: "fork-demo/src/returns_twice.rs",
+        text: r#"fact!("parent_{n}_fork_returned", returned);"#,
+        instead: r#"fact!("parent_{n}_fork_returned", getpid().as_raw());"#,
+        run: "fork-demo returns-twice --children 2",
+        check: "in the parent fork() returned the child's PID",
+    },
+    Entry {
+        // The child asks for its own PID instead of its parent's.
+        file: "fork-demo/src/returns_twice.rs",
+        text: r#"fact!("child_{n}_getppid", getppid().as_raw());"#,
+        instead: r#"fact!("child_{n}_getppid", getpid().as_raw());"#,
+        run: "fork-demo returns-twice",
+        check: "getppid() in the child is the parent's PID",
+    },
+    Entry {
+        // The child forgets its exit status.
+        file: "fork-demo/src/returns_twice.rs",
+        text: "                EXIT_STATUS\n",
+        instead: "                0\n",
+        run: "fork-demo returns-twice",
+        check: "waitpid() returned the status that each child exited with",
+    },
+    // process-demo run
+    Entry {
+        // The function is called, and no process is made.
+        file: "process-demo/src/run.rs",
+        text: r#"process.start()?;
+    let pid = process.pid();
+
+    let joining = span!("join");
+    let status = process.join()?;
+"#,
+        instead: r#"run_process(options.name.clone());
+    let pid = Some(who::pid());
+
+    let joining = span!("join");
+    let status = std::process::ExitStatus::default();
+"#,
+        run: "process-demo run",
+        check: "the function ran in a process of its own",
+    },
+    Entry {
+        // The function is given another value than the one that was asked for.
+        file: "process-demo/src/run.rs",
+        text: "Process::new(run_process, options.name.clone())",
+        instead: r#"Process::new(run_process, "test".to_owned())"#,
+        run: "process-demo run --name Ada",
+        check: "it was given the argument",
+    },
+    Entry {
+        // The child asks for its own PID instead of its parent's.
+        file: "process-demo/src/run.rs",
+        text: r#"fact!("child_ppid", who::ppid());"#,
+        instead: r#"fact!("child_ppid", who::pid());"#,
+        run: "process-demo run",
+        check: "its parent is the process that started it",
+    },
+    Entry {
+        // No join. Certain: until it is reaped the child exists, be it as a
+        // zombie.
+        file: "process-demo/src/run.rs",
+        text: "let status = process.join()?;",
+        instead: "let status = std::process::ExitStatus::default();",
+        run: "process-demo run",
+        check: "after join() there is no such process",
+    },
+    Entry {
+        // The function leaves as if it had failed.
+        file: "process-demo/src/run.rs",
+        text: r#"fact!("child_was_given", name);"#,
+        instead: r#"fact!("child_was_given", name);
+    std::process::exit(1);"#,
+        run: "process-demo run",
+        check: "it exited with status 0",
+    },
+    // process-demo ends
+    Entry {
+        // The function does not return its status.
+        file: "process-demo/src/ends.rs",
+        text: "ExitCode::from(status)",
+        instead: "ExitCode::SUCCESS",
+        run: "process-demo ends",
+        check: "one that returned has a status of its own",
+    },
+    Entry {
+        // The function does not panic.
+        file: "process-demo/src/ends.rs",
+        text: r#"panic!("this function fails");"#,
+        instead: r#"report!("this function does not fail");"#,
+        run: "process-demo ends",
+        check: "one that panicked has status 101",
+    },
+    Entry {
+        // The process is asked to end first. Certain: then join has its time.
+        file: "process-demo/src/ends.rs",
+        text: "let too_soon = asked.join_timeout(Duration::from_millis(20))?;",
+        instead: "asked.terminate()?;
+    let too_soon = asked.join_timeout(Duration::from_secs(15))?;",
+        run: "process-demo ends",
+        check: "join with a time limit gives up on one that waits",
+    },
+    Entry {
+        // One of them is killed too early. Certain: it is joined as well.
+        file: "process-demo/src/ends.rs",
+        text: "let alive = asked.is_alive()?",
+        instead: "killed.kill()?;
+    killed.join()?;
+    let alive = asked.is_alive()?",
+        run: "process-demo ends",
+        check: "the other three were alive until then",
+    },
+    Entry {
+        // Killed instead of asked.
+        file: "process-demo/src/ends.rs",
+        text: "asked.terminate()?;",
+        instead: "asked.kill()?;",
+        run: "process-demo ends",
+        check: "terminate() is SIGTERM",
+    },
+    Entry {
+        // Asked instead of killed.
+        file: "process-demo/src/ends.rs",
+        text: "killed.kill()?;",
+        instead: "killed.terminate()?;",
+        run: "process-demo ends",
+        check: "kill() is SIGKILL",
+    },
+    Entry {
+        // Forgotten instead of dropped: nobody ends the process.
+        file: "process-demo/src/ends.rs",
+        text: "drop(daemon);",
+        instead: "std::mem::forget(daemon);",
+        run: "process-demo ends",
+        check: "dropping a daemon Process ends its process",
+    },
+    // pool-demo tasks
+    Entry {
+        // Every task is submitted twice.
+        file: "pool-demo/src/pool.rs",
+        text: "Some(jobs) if jobs.send(Job { id, task }).is_ok() => Ok(()),",
+        instead: "Some(jobs)
+                if jobs.send(Job { id, task: task.clone() }).is_ok()
+                    && jobs.send(Job { id, task }).is_ok() => Ok(()),",
+        run: "pool-demo tasks --work-ms 10",
+        check: "every task ran exactly once, to its end",
+    },
+    Entry {
+        // The thread that feeds a worker does the work itself.
+        file: "pool-demo/src/pool/feeder.rs",
+        text: "self.worker.send(&job);
+                        self.job = Some(job);",
+        instead: r#"let id = job.id;
+                        shared_core::fact!("task_{id}_pid", shared_core::who::pid());
+                        job.task.run(id);
+                        self.job = Some(job);
+                        self.answer(Ok(()));"#,
+        run: "pool-demo tasks --work-ms 10",
+        check: "in worker processes, not in the parent",
+    },
+    Entry {
+        // One worker too many. As good as certain: it would have to begin its
+        // task half a second after the others.
+        file: "pool-demo/src/tasks.rs",
+        text: "Pool::start(options.workers.into(), worker::command)?",
+        instead: "Pool::start(usize::from(options.workers) + 1, worker::command)?",
+        run: "pool-demo tasks --workers 1 --tasks 2 --work-ms 500",
+        check: "never more tasks at once than workers",
+    },
+    Entry {
+        // A worker for each task, so that none waits.
+        file: "pool-demo/src/tasks.rs",
+        text: "Pool::start(options.workers.into(), worker::command)?",
+        instead: "Pool::start(options.tasks.into(), worker::command)?",
+        run: "pool-demo tasks --workers 2 --tasks 4 --work-ms 500",
+        check: "the waiting task began only after another had ended",
+    },
+    // thread-demo start-join
+    Entry {
+        // The thread's number is taken for that of its process.
+        file: "thread-demo/src/start_join.rs",
+        text: r#"fact!("thread_pid", who::pid());"#,
+        instead: r#"fact!("thread_pid", who::tid());"#,
+        run: "thread-demo start-join --sleep-ms 1",
+        check: "both have the same PID",
+    },
+    Entry {
+        // The function is called, and the thread is made from nothing: in
+        // Python Thread(target=count_up()).
+        file: "thread-demo/src/start_join.rs",
+        text: ".spawn(move || count_up(count, Duration::from_millis(sleep_ms)))",
+        instead: ".spawn({
+            count_up(count, Duration::from_millis(sleep_ms));
+            || ()
+        })",
+        run: "thread-demo start-join --sleep-ms 1",
+        check: "each has a TID of its own",
+    },
+    Entry {
+        // One less: range in Python.
+        file: "thread-demo/src/start_join.rs",
+        text: "for n in 1..=count {",
+        instead: "for n in 1..count {",
+        run: "thread-demo start-join --sleep-ms 1",
+        check: "the thread counted to the end",
+    },
+    Entry {
+        // Detached instead of joined. As good as certain: the thread sleeps
+        // for half a second yet.
+        file: "thread-demo/src/start_join.rs",
+        text: "thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+    drop(joining);",
+        instead: "drop(thread);
+    drop(joining);",
+        run: "thread-demo start-join --count 1 --sleep-ms 500",
+        check: "MainThread went on only after LoopThread had ended",
+    },
+    // lock-demo balance
+    Entry {
+        // The first thread waits too late, when it has stored. Certain: the
+        // second one waits for it.
+        file: "lock-demo/src/balance.rs",
+        text: "let _ = loaded.send(());
+                let _ = wait_until_stored.recv();
+                account.store(before.add(5));",
+        instead: "account.store(before.add(5));
+                let _ = loaded.send(());
+                let _ = wait_until_stored.recv();",
+        run: "lock-demo balance --iterations 1",
+        check: "forced: of two deposits, 5 and 8, only the 5 is in the balance",
+    },
+    Entry {
+        // The balance is wrong for another reason: less is withdrawn than was
+        // deposited. Certain: the threads take turns, so no update is lost.
+        file: "lock-demo/src/balance.rs",
+        text: "(0..options.iterations).for_each(|_| update(amount));
+        (0..options.iterations).for_each(|_| update(-amount));",
+        instead: "static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock();
+        (0..options.iterations).for_each(|_| update(amount));
+        (0..options.iterations).for_each(|_| update(1 - amount));",
+        run: "lock-demo balance --iterations 10",
+        check: "without a lock: where the balance is wrong, updates were lost",
+    },
+    Entry {
+        // Two critical sections instead of one. As good as certain: each of
+        // the threads gives way 20000 times in between.
+        file: "lock-demo/src/balance.rs",
+        text: "let mut account = account.lock();
+        let before = *account;
+        *account = before.add(amount);",
+        instead: "let before = *account.lock();
+        thread::yield_now();
+        *account.lock() = before.add(amount);",
+        run: "lock-demo balance --iterations 10000",
+        check: "with a lock: no update is lost, the balance is 0",
+    },
+];
