@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
         "the function ran in a process of its own",
         require("child_pid"),
         require("child_pid") == json!(pid) && pid != Some(who::pid()),
-        format!("PID {pid:?}, not {}", who::pid())
+        format!("{}, not {}", pid.unwrap_or_default(), who::pid())
     );
     check!(
         "it was given the argument",

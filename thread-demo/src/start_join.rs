@@ -155,7 +155,10 @@ fn judge(count: u32) -> Result<()> {
         ended
             .zip(joined)
             .is_some_and(|(ended, joined)| ended.ts <= joined.ts),
-        format!("after its end at {:?} µs", ended.map(|ended| ended.ts))
+        ended.map_or("after an end".to_owned(), |ended| format!(
+            "{} or later",
+            ended.ts
+        ))
     );
     Ok(())
 }

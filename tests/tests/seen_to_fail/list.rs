@@ -50,6 +50,14 @@ pub const ENTRIES: &[Entry] = &[
         run: "fork-demo returns-twice",
         check: "waitpid() returned the status that each child exited with",
     },
+    Entry {
+        // Nobody waits for the children: a zip over nothing must not pass.
+        file: "fork-demo/src/returns_twice.rs",
+        text: "for child in &mut children {",
+        instead: "for child in children.iter_mut().take(0) {",
+        run: "fork-demo returns-twice --children 2",
+        check: "waitpid() returned the status that each child exited with",
+    },
     // process-demo run
     Entry {
         // The function is called, and no process is made.
@@ -57,13 +65,13 @@ pub const ENTRIES: &[Entry] = &[
         text: r#"process.start()?;
     let pid = process.pid();
 
-    let joining = span!("join");
+    let joining = waiting!("join");
     let status = process.join()?;
 "#,
         instead: r#"run_process(options.name.clone());
     let pid = Some(who::pid());
 
-    let joining = span!("join");
+    let joining = waiting!("join");
     let status = std::process::ExitStatus::default();
 "#,
         run: "process-demo run",
