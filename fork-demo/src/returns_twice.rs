@@ -57,15 +57,15 @@ pub fn run(options: &Options) -> Result<()> {
     report!("I am the parent, about to fork");
 
     for n in 1..=total {
-        // Alone in this process; and until `made` no signal ends the run, so no
-        // child slips out. report! keeps nothing in a buffer: there is nothing
-        // to flush, and nothing that the child would print a second time.
+        // Alone in this process; and no child slips out of the run. (report!
+        // keeps nothing in a buffer that the child would print again.)
         let start = about_to_fork("child")?;
 
         // SAFETY: this process has one thread (where the system tells how many
         // there are, that was just confirmed), so no lock and no piece of the
         // heap can be half-changed in the child's copy.
         let returned = unsafe { libc::fork() };
+        // From here on two processes run this code: the value tells which.
         match returned {
             0 => start.in_child(|| {
                 report!("fork() returned {returned}, so I am the child");

@@ -7,6 +7,7 @@
 
 use crate::process::Process;
 use shared_core::cli::Question;
+use shared_core::report::require;
 use shared_core::{Result, check, fact, report, waiting, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
@@ -60,54 +61,23 @@ pub fn run(options: &Options) -> Result<()> {
         process.start()?;
     }
 
-    let returned = join(&mut returns)?;
-    let panicked = join(&mut panics)?;
+    fact!("returned_status", join(&mut returns)?.code());
+    fact!("panicked_status", join(&mut panics)?.code());
 
-    let too_soon = asked.join_timeout(Duration::from_millis(20))?;
-    report!("asked: joined within 20 ms: {}", too_soon.is_some());
+    let joined = asked.join_timeout(Duration::from_millis(20))?.is_some();
+    report!("asked: joined within 20 ms: {joined}");
+    fact!("joined_too_soon", joined);
     let alive = asked.is_alive()? && killed.is_alive()? && daemon.is_alive()?;
+    fact!("alive", alive);
     asked.terminate()?;
-    let asked = join(&mut asked)?;
+    fact!("asked_end", join(&mut asked)?.to_string());
     killed.kill()?;
-    let killed = join(&mut killed)?;
+    fact!("killed_end", join(&mut killed)?.to_string());
     let daemon_pid = daemon.pid();
     drop(daemon);
     report!("daemon: dropped, hence killed");
 
-    // A first reading may skip the rest.
-    fact!("returned_status", returned.code());
-    fact!("panicked_status", panicked.code());
-    check!(
-        "one that returned has a status of its own",
-        returned.code(),
-        i32::from(options.status)
-    );
-    check!("one that panicked has status 101", panicked.code(), 101);
-    check!(
-        "join with a time limit gives up on one that waits",
-        too_soon.is_some(),
-        false
-    );
-    check!("the other three were alive until then", alive, true);
-    if cfg!(unix) {
-        check!(
-            "terminate() is SIGTERM",
-            asked.to_string(),
-            "signal: 15 (SIGTERM)"
-        );
-        check!(
-            "kill() is SIGKILL",
-            killed.to_string(),
-            "signal: 9 (SIGKILL)"
-        );
-    }
-    if let Some(exists) = daemon_pid.and_then(who::exists) {
-        fact!(
-            "dropped_daemon",
-            if exists { "it goes on" } else { "it ends" }
-        );
-        check!("dropping a daemon Process ends its process", exists, false);
-    }
+    judge(options, daemon_pid.and_then(who::exists));
     Ok(())
 }
 
@@ -132,5 +102,49 @@ pub fn panic(_nothing: ()) {
 pub fn wait_for_ever(_nothing: ()) {
     loop {
         std::thread::park();
+    }
+}
+
+// A first reading may skip the rest.
+
+fn judge(options: &Options, daemon_exists: Option<bool>) {
+    check!(
+        "one that returned has a status of its own",
+        require("returned_status"),
+        options.status
+    );
+    check!(
+        "one that panicked has status 101",
+        require("panicked_status"),
+        101
+    );
+    check!(
+        "join with a time limit gives up on one that waits",
+        require("joined_too_soon"),
+        false
+    );
+    check!(
+        "the other three were alive until then",
+        require("alive"),
+        true
+    );
+    if cfg!(unix) {
+        check!(
+            "terminate() is SIGTERM",
+            require("asked_end"),
+            "signal: 15 (SIGTERM)"
+        );
+        check!(
+            "kill() is SIGKILL",
+            require("killed_end"),
+            "signal: 9 (SIGKILL)"
+        );
+    }
+    if let Some(exists) = daemon_exists {
+        fact!(
+            "dropped_daemon",
+            if exists { "it goes on" } else { "it ends" }
+        );
+        check!("dropping a daemon Process ends its process", exists, false);
     }
 }

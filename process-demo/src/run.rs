@@ -11,6 +11,7 @@ use serde_json::json;
 use shared_core::cli::Question;
 use shared_core::report::require;
 use shared_core::{Result, check, fact, report, waiting, who};
+use std::process::ExitStatus;
 
 /// A process is made from a function, started, joined
 ///
@@ -48,7 +49,21 @@ pub fn run(options: &Options) -> Result<()> {
     drop(joining);
     report!("{} has ended: {status}", process.name());
 
-    // A first reading may skip the rest.
+    judge(options, pid, status);
+    Ok(())
+}
+
+/// What runs in the child process.
+pub fn run_process(name: String) {
+    report!("running with the name {name:?}");
+    fact!("child_pid", who::pid());
+    fact!("child_ppid", who::ppid());
+    fact!("child_was_given", name);
+}
+
+// A first reading may skip the rest.
+
+fn judge(options: &Options, pid: Option<u32>, status: ExitStatus) {
     let in_parent = require("child_pid") == who::pid();
     let ran = ["in a process of its own", "in the parent"][usize::from(in_parent)];
     fact!("ran", ran);
@@ -74,13 +89,4 @@ pub fn run(options: &Options) -> Result<()> {
         check!("after join() there is no such process", exists, false);
     }
     check!("it exited with status 0", status.code(), 0);
-    Ok(())
-}
-
-/// What runs in the child process.
-pub fn run_process(name: String) {
-    report!("running with the name {name:?}");
-    fact!("child_pid", who::pid());
-    fact!("child_ppid", who::ppid());
-    fact!("child_was_given", name);
 }

@@ -131,9 +131,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // The process is asked to end first. Certain: then join has its time.
         file: "process-demo/src/ends.rs",
-        text: "let too_soon = asked.join_timeout(Duration::from_millis(20))?;",
+        text: "let joined = asked.join_timeout(Duration::from_millis(20))?",
         instead: "asked.terminate()?;
-    let too_soon = asked.join_timeout(Duration::from_secs(15))?;",
+    let joined = asked.join_timeout(Duration::from_secs(15))?",
         run: "process-demo ends",
         check: "join with a time limit gives up on one that waits",
     },
