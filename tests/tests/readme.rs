@@ -42,6 +42,9 @@ const MEASURED: [(&str, &str); 5] = [
     ("│ task ", " "),
 ];
 
+/// What a race may say, and need not.
+const CHANCE: [&str; 2] = ["│ luck: ", "│ those that were lost cancel out"];
+
 /// The lines, sorted. Each PID and TID has a name instead, by the order of the
 /// lanes (P1, P2, …), so that the same process has the same name everywhere.
 /// Masked are times, what [`MEASURED`] names, and the lanes themselves.
@@ -50,6 +53,7 @@ fn canonical(output: &str) -> Vec<String> {
     let mut lines: Vec<String> = output
         .lines()
         .filter(|line| !line.contains('╵') && !line.trim().is_empty())
+        .filter(|line| !CHANCE.iter().any(|chance| line.contains(chance)))
         .map(|line| canonical_line(line, &names))
         .collect();
     lines.sort();
