@@ -31,6 +31,26 @@ pub const DEMOS: [&str; 5] = [
     "lock-demo",
 ];
 
+/// The lessons of a demo, as its `--help` lists them.
+///
+/// # Panics
+/// When `--help` fails.
+#[must_use]
+pub fn lessons(demo: &str) -> Vec<String> {
+    let help = Run::program(demo).args(["--help"]).run().expect_status(0);
+    let names = listed_lessons(&help.stdout);
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// The lessons that the text of `--help` lists.
+#[must_use]
+pub fn listed_lessons(help: &str) -> Vec<&str> {
+    let listed = help.lines().skip_while(|line| *line != "Lessons:").skip(1);
+    let listed = listed.take_while(|line| line.starts_with("  "));
+    let names = listed.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "all").collect()
+}
+
 /// The top folder of the workspace.
 #[must_use]
 pub fn workspace() -> &'static Path {
@@ -264,6 +284,19 @@ impl Running {
                 return line;
             }
         }
+    }
+
+    /// Reads on as [`line_with`](Self::line_with) does, and returns the PID of
+    /// who says that line.
+    ///
+    /// # Panics
+    /// When there is no such line, or no PID in it.
+    pub fn speaker(&mut self, text: &str) -> i32 {
+        let line = self.line_with(text);
+        let speaker = line.split(" │ ").next().unwrap_or_default();
+        let speaker = speaker.split(" ← ").next().unwrap_or_default();
+        let pid = speaker.split_whitespace().last().unwrap_or_default();
+        pid.parse().unwrap_or_else(|_| panic!("no PID in {line:?}"))
     }
 
     /// Writes to its stdin.

@@ -10,7 +10,7 @@
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs;
-use tests::{Run, Running};
+use tests::Run;
 
 fn storm(args: &str) -> Run {
     Run::program("examples/storm").args(args.split(' '))
@@ -48,8 +48,8 @@ fn a_program_that_a_lesson_executes_has_none_of_our_descriptors() {
 fn processes_of_a_run_keep_their_descriptors_to_themselves() {
     let args = ["tasks", "--workers", "2", "--work-ms", "3600000"];
     let mut run = Run::program("pool-demo").args(args).start();
-    let parent = pid_of_speaker(&mut run, "I am the parent");
-    let workers = [0; 2].map(|_| pid_of_speaker(&mut run, "begins"));
+    let parent = run.speaker("I am the parent");
+    let workers = [0; 2].map(|_| run.speaker("begins"));
     for pid in [parent, workers[0], workers[1]] {
         let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("a process");
         for info in infos.flatten() {
@@ -72,14 +72,6 @@ fn processes_of_a_run_keep_their_descriptors_to_themselves() {
     let parent = nix::unistd::Pid::from_raw(parent);
     nix::sys::signal::kill(parent, nix::sys::signal::Signal::SIGTERM).expect("kill");
     let _ = run.finish().expect_status(143);
-}
-
-fn pid_of_speaker(run: &mut Running, text: &str) -> i32 {
-    let line = run.line_with(text);
-    let speaker = line.split(" │ ").next().unwrap_or_default();
-    let speaker = speaker.split(" ← ").next().unwrap_or_default();
-    let pid = speaker.split_whitespace().last().unwrap_or_default();
-    pid.parse().unwrap_or_else(|_| panic!("no PID in {line:?}"))
 }
 
 #[test]

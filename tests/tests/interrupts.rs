@@ -12,11 +12,7 @@ use tests::{Run, Running, tool};
 
 /// The PID of who says the next line with `text`.
 fn speaker(run: &mut Running, text: &str) -> Pid {
-    let line = run.line_with(text);
-    let speaker = line.split(" │ ").next().unwrap_or_default();
-    let speaker = speaker.split(" ← ").next().unwrap_or_default();
-    let pid = speaker.split_whitespace().last().unwrap_or_default();
-    Pid::from_raw(pid.parse().unwrap_or_else(|_| panic!("no PID in {line:?}")))
+    Pid::from_raw(run.speaker(text))
 }
 
 /// The PID of the parent of who says `line`.
@@ -383,19 +379,22 @@ fn a_program_may_outlive_the_thread_that_started_it() {
         .expect_status(0);
 }
 
+/// The first process of a run, as soon as it has so many children.
+fn demo_with_children(run: &Running, number: usize) -> Pid {
+    let guard = Pid::from_raw(run.id());
+    loop {
+        let mut demos = children_of(guard).into_iter();
+        if let Some(demo) = demos.find(|demo| children_of(*demo).len() == number) {
+            return demo;
+        }
+    }
+}
+
 #[test]
 fn an_interrupted_run_prints_its_summary() {
     let run = Run::shell("exec {examples/storm} hang --json").start();
     // It says nothing else: its children, once they are there, tell that it runs.
-    let guard = Pid::from_raw(run.id());
-    let parent = loop {
-        let demo = children_of(guard)
-            .into_iter()
-            .find(|demo| children_of(*demo).len() == 3);
-        if let Some(demo) = demo {
-            break demo;
-        }
-    };
+    let parent = demo_with_children(&run, 3);
     kill(parent, Signal::SIGINT).expect("kill");
     let summary = run.finish().expect_status(130).summary();
     assert_eq!(summary["ok"], false);
@@ -403,15 +402,7 @@ fn an_interrupted_run_prints_its_summary() {
 
     let args = ["tasks", "--work-ms", "3600000", "--json"];
     let run = Run::program("pool-demo").args(args).start();
-    let guard = Pid::from_raw(run.id());
-    let parent = loop {
-        let demo = children_of(guard)
-            .into_iter()
-            .find(|demo| children_of(*demo).len() == 4);
-        if let Some(demo) = demo {
-            break demo;
-        }
-    };
+    let parent = demo_with_children(&run, 4);
     kill(parent, Signal::SIGINT).expect("kill");
     let summary = run.finish().expect_status(130).summary();
     assert_eq!(summary["ok"], false);

@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use tests::{Outcome, Run};
+use tests::{Outcome, Run, lessons};
 
 const HEADLINES: [(&str, &str); 5] = [
     ("fork-demo", "returns-twice"),
@@ -113,19 +113,16 @@ fn assert_spans_are_balanced(events: &[Value]) {
 #[test]
 fn all_gives_one_summary_a_lesson() {
     for (demo, _) in HEADLINES {
-        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
-        let names = lessons(&help.stdout);
-
         let run = json(demo, &["all"]).expect_status(0);
         let summaries: Vec<Value> = run
             .json()
             .iter_mut()
             .map(|line| line["summary"].take())
             .collect();
-        let lessons = summaries
+        let ran = summaries
             .iter()
             .filter_map(|summary| summary["lesson"].as_str());
-        assert_eq!(lessons.collect::<Vec<_>>(), names, "{}", help.stdout);
+        assert_eq!(ran.collect::<Vec<_>>(), lessons(demo));
     }
 }
 
@@ -277,10 +274,9 @@ fn a_failed_check_says_what_was_expected_and_what_was_seen() {
 #[test]
 fn a_run_says_why_and_what_to_try_next() {
     for (demo, _) in HEADLINES {
-        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
-        for lesson in lessons(&help.stdout) {
-            let run = Run::program(demo).args([lesson]).run().expect_status(0);
-            let help = Run::program(demo).args([lesson, "--help"]).run();
+        for lesson in lessons(demo) {
+            let run = Run::program(demo).args([&lesson]).run().expect_status(0);
+            let help = Run::program(demo).args([&*lesson, "--help"]).run();
             let (_, after) = run.stdout.rsplit_once("✔ ").expect("a check");
             let (_, after) = after.split_once("\n\n").expect("why");
             let (why, rest) = after.split_once("\n\n").expect("a paragraph");
@@ -319,10 +315,9 @@ fn a_run_says_why_and_what_to_try_next() {
 #[test]
 fn an_option_that_is_a_number_says_its_range() {
     for (demo, _) in HEADLINES {
-        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
-        for lesson in lessons(&help.stdout) {
+        for lesson in lessons(demo) {
             let help = Run::program(demo)
-                .args([lesson, "-h"])
+                .args([&*lesson, "-h"])
                 .run()
                 .expect_status(0)
                 .stdout;
@@ -337,14 +332,6 @@ fn an_option_that_is_a_number_says_its_range() {
             }
         }
     }
-}
-
-/// The lessons that `--help` lists.
-fn lessons(help: &str) -> Vec<&str> {
-    let listed = help.lines().skip_while(|line| *line != "Lessons:").skip(1);
-    let listed = listed.take_while(|line| line.starts_with("  "));
-    let names = listed.filter_map(|line| line.split_whitespace().next());
-    names.filter(|name| *name != "all").collect()
 }
 
 #[test]

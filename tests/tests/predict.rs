@@ -6,7 +6,7 @@
     reason = "a test fails by a panic, also in its helpers"
 )]
 
-use tests::{DEMOS, Outcome, Run};
+use tests::{DEMOS, Outcome, Run, lessons};
 
 fn predict(command: &str, answers: &str) -> Outcome {
     let (demo, args) = command.split_once(' ').expect("a lesson");
@@ -78,11 +78,7 @@ fn what_is_no_answer_is_refused_before_the_run() {
 #[test]
 fn without_answers_the_questions_of_every_lesson_are_shown_and_answered() {
     for demo in DEMOS {
-        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
-        let listed = help.stdout.lines().skip_while(|line| *line != "Lessons:");
-        let listed = listed.skip(1).take_while(|line| line.starts_with("  "));
-        let lessons = listed.filter_map(|line| line.split_whitespace().next());
-        for lesson in lessons.filter(|lesson| *lesson != "all") {
+        for lesson in lessons(demo) {
             let run = predict(&format!("{demo} {lesson} --json"), "").expect_status(0);
             let summary = run.summary();
             let predictions = summary["predictions"].as_array().expect("questions");

@@ -238,11 +238,7 @@ fn the_table_of_the_notes_and_the_lessons_agree() {
         );
     }
     for demo in tests::DEMOS {
-        let help = Run::program(demo).args(["--help"]).run().expect_status(0);
-        let listed = help.stdout.lines().skip_while(|line| *line != "Lessons:");
-        let listed = listed.skip(1).take_while(|line| line.starts_with("  "));
-        let lessons = listed.filter_map(|line| line.split_whitespace().next());
-        for lesson in lessons.filter(|lesson| *lesson != "all") {
+        for lesson in tests::lessons(demo) {
             let command = format!("{demo} {lesson}");
             let own: Vec<_> = rows.iter().filter(|row| row.1 == command).collect();
             assert!(!own.is_empty(), "{command} is in no table");

@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
-use tests::{DEMOS, Outcome, Run, program, workspace};
+use tests::{DEMOS, Outcome, Run, listed_lessons, program, workspace};
 
 /// How many seconds a run may take: a change may make it hang.
 const LIMIT: &str = "20";
@@ -176,7 +176,7 @@ impl Copy {
     fn lessons(&self) -> BTreeSet<String> {
         let lessons = |demo: &str| {
             let help = self.run(&format!("{demo} --help")).expect("help");
-            let lessons = lessons(&help.stdout);
+            let lessons = listed_lessons(&help.stdout);
             assert!(!lessons.is_empty(), "{demo}: {help:#?}");
             let lessons = lessons.iter().map(|lesson| format!("{demo} {lesson}"));
             lessons.collect::<Vec<_>>()
@@ -255,12 +255,4 @@ fn files_of(top: &Path) -> BTreeSet<PathBuf> {
 fn lesson_of(run: &str) -> String {
     let words: Vec<&str> = run.split(' ').take(2).collect();
     words.join(" ")
-}
-
-/// The lessons that `--help` lists.
-fn lessons(help: &str) -> Vec<&str> {
-    let listed = help.lines().skip_while(|line| *line != "Lessons:").skip(1);
-    let listed = listed.take_while(|line| line.starts_with("  "));
-    let names = listed.filter_map(|line| line.split_whitespace().next());
-    names.filter(|name| *name != "all").collect()
 }
