@@ -13,7 +13,7 @@ use nix::unistd::{getpid, getppid};
 use shared_core::children::{WaitStatus as _, about_to_fork};
 use shared_core::cli::Question;
 use shared_core::report::require;
-use shared_core::{Error, Result, Value, anyhow, cause, check, fact, report, waiting};
+use shared_core::{Error, Result, Value, anyhow, cause, check, fact, moment, report, waiting};
 
 /// fork() is called once and returns twice
 ///
@@ -68,6 +68,7 @@ pub fn run(options: &Options) -> Result<()> {
         // From here on two processes run this code: the value tells which.
         match returned {
             0 => start.in_child(|| {
+                moment!("→ {returned}");
                 report!("fork() returned {returned}, so I am the child");
                 report!("my parent is {}", getppid());
                 fact!("child_{n}_fork_returned", returned);
@@ -79,6 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
             -1 => return Err(refused(Errno::last(), n - 1, total)),
             child => {
                 children.push(start.made(child));
+                moment!("→ {returned}");
                 report!("fork() returned {returned}, my child");
                 fact!("parent_{n}_fork_returned", returned);
             }

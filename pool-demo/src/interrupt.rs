@@ -34,7 +34,7 @@ pub fn terminates(pool: &Pool) -> Result<()> {
         ctrlc::Error::System(cause) => cause.into(),
         other => Error::from(other),
     });
-    installed.context("catch Ctrl-C")
+    installed.context("failed to catch Ctrl-C")
 }
 
 /// The pool has ended: whether that was Ctrl-C.

@@ -10,6 +10,7 @@ use crate::protocol::{Job, Task};
 use crossbeam::channel::{Receiver, Sender, bounded, never, unbounded};
 use feeder::Feeder;
 use process::WorkerProcess;
+use shared_core::report::queued;
 use shared_core::{Context, Error, Result, anyhow, bail, cause};
 use std::convert::Infallible;
 use std::fmt;
@@ -92,7 +93,9 @@ impl Pool {
                 answer: answer.clone(),
                 stop: stop.clone(),
             };
-            let thread = thread.spawn(|| feeder.run()).context("make a thread")?;
+            let thread = thread
+                .spawn(|| feeder.run())
+                .context("failed to start a thread")?;
             pool.feeders.push(thread);
         }
         Ok(pool)
@@ -107,6 +110,7 @@ impl Pool {
     pub fn submit(&mut self, task: Task) -> Result<()> {
         let id = self.submitted;
         self.submitted += 1;
+        queued(format_args!("task {id}"));
         match &self.jobs {
             Some(jobs) if jobs.send(Job { id, task }).is_ok() => Ok(()),
             _ => bail!("submit task {id}: the pool takes no more tasks"),

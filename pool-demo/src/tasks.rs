@@ -40,8 +40,8 @@ pub struct Options {
     tasks: u16,
     /// How long a task takes, in ms (0 to 3600000)
     #[arg(long, default_value_t = 200, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
-    work_ms: u64,
+          value_parser = clap::value_parser!(u32).range(0..=3_600_000))]
+    work_ms: u32,
 }
 
 /// What `--predict` asks.
@@ -60,7 +60,7 @@ pub fn run(options: &Options) -> Result<()> {
 
     let mut submitted = Ok(());
     for _ in 0..options.tasks {
-        submitted = submitted.and_then(|()| pool.submit(Task::SleepMs(options.work_ms)));
+        submitted = submitted.and_then(|()| pool.submit(Task::SleepMs(options.work_ms.into())));
     }
     pool.close();
     match &submitted {
@@ -94,7 +94,7 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
     let timeline = Timeline::new(&events);
     let spans = timeline.lanes.iter().flat_map(|lane| &lane.spans);
     let mut tasks: Vec<&Span> = spans
-        .filter(|span| span.name.starts_with("task "))
+        .filter(|span| !span.waits && span.name.starts_with("task "))
         .collect();
     tasks.sort_by(|a, b| a.begin.total_cmp(&b.begin));
 

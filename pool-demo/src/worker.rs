@@ -18,7 +18,7 @@ const WORKER: &str = "worker";
 /// The command line that starts a worker, on this host: the one place that
 /// knows. It needs a stdin and a stdout, and nothing else.
 pub fn command() -> Result<WorkerCommand> {
-    let mut command = Command::new(std::env::current_exe().context("find this program")?);
+    let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
     command.arg(WORKER).stdout(Stdio::piped());
     let takes_part = true;
     Ok(WorkerCommand {
@@ -58,7 +58,7 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 static ENDED: AtomicBool = AtomicBool::new(false);
 
 fn work(part: Part, input: Input) -> Result<()> {
-    let mut answers = redirect_stdout_to_stderr().context("keep stdout for answers")?;
+    let mut answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
     if input.get_ref().is_terminal() {
         complain(format_args!(
             r#"type a task: {{"id": 1, "task": {{"sleep_ms": 500}}}}"#
@@ -67,7 +67,7 @@ fn work(part: Part, input: Input) -> Result<()> {
 
     let in_a_pool = part.in_a_run;
     if in_a_pool {
-        disregard_ctrl_c().context("catch Ctrl-C")?;
+        disregard_ctrl_c().context("failed to catch Ctrl-C")?;
     }
 
     // The input is read by a thread of its own, which notices at once, also in
@@ -77,15 +77,17 @@ fn work(part: Part, input: Input) -> Result<()> {
     thread::Builder::new()
         .name("input".to_owned())
         .spawn(move || read_input(input, &lines, in_a_pool))
-        .context("make a thread")?;
+        .context("failed to start a thread")?;
 
     let mut answer = |message: &Message| -> Result<()> {
         let line = to_string(message)? + "\n";
-        answers.write_all(line.as_bytes()).context("answer")
+        answers
+            .write_all(line.as_bytes())
+            .context("failed to answer")
     };
     answer(&Message::Ready)?;
     for line in jobs {
-        let line: String = line.context("read a task from stdin")?;
+        let line: String = line.context("failed to read a task from stdin")?;
         let job: Job = serde_json::from_str(&line).with_context(|| format!("task {line:?}"))?;
         BUSY.store(true, SeqCst);
         if in_a_pool && ENDED.load(SeqCst) {

@@ -8,7 +8,7 @@
 use crate::process::Process;
 use shared_core::cli::Question;
 use shared_core::report::require;
-use shared_core::{Result, check, fact, report, waiting, who};
+use shared_core::{Result, check, fact, moment, report, waiting, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
@@ -70,8 +70,10 @@ pub fn run(options: &Options) -> Result<()> {
     let alive = asked.is_alive()? && killed.is_alive()? && daemon.is_alive()?;
     fact!("alive", alive);
     asked.terminate()?;
+    moment!("SIGTERM");
     fact!("asked_end", join(&mut asked)?.to_string());
     killed.kill()?;
+    moment!("SIGKILL");
     fact!("killed_end", join(&mut killed)?.to_string());
     let daemon_pid = daemon.pid();
     drop(daemon);

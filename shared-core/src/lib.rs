@@ -40,6 +40,37 @@ pub fn cause(error: impl std::fmt::Display) -> String {
     cause
 }
 
+/// The colours of the lanes in order of their start, the same in the lines, in the
+/// timeline and in the picture: twelve, of which neighbours differ in hue and in
+/// lightness (after Okabe and Ito's palette for readers who confuse colours). In
+/// the terminal each can be read on black and on white; in the picture it is dark
+/// enough for white letters on it.
+const COLOURS: [(u8, &str); 12] = [
+    (32, "#0072b2"),
+    (166, "#b34700"),
+    (36, "#00785a"),
+    (133, "#8f3a84"),
+    (245, "#5b5b5b"),
+    (142, "#7a5c00"),
+    (63, "#1a237e"),
+    (204, "#c2185b"),
+    (38, "#007c91"),
+    (137, "#6d4c41"),
+    (141, "#5e35b1"),
+    (70, "#4a7a1f"),
+];
+
+/// The colour in the terminal of the lane with this number.
+fn lane_style(number: usize) -> anstyle::Style {
+    let (colour, _) = COLOURS[number % COLOURS.len()];
+    anstyle::Ansi256Color(colour).on_default()
+}
+
+/// The colour in the picture of the lane with this number.
+fn lane_colour(number: usize) -> &'static str {
+    COLOURS[number % COLOURS.len()].1
+}
+
 /// `text` with spaces behind it, up to `width` columns: a Chinese character takes
 /// two.
 fn pad(text: &str, width: usize) -> String {
@@ -47,9 +78,13 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text}{:missing$}", "")
 }
 
-/// Writes a line to stderr: for what went wrong, and is no part of the run. (A
-/// stderr that cannot be written is no reason to panic, as `eprintln!` does.)
+/// Writes a line to stderr, the program's name first: for what went wrong, and is no
+/// part of the run. (A stderr that cannot be written is no reason to panic, as
+/// `eprintln!` does.)
 pub fn complain(text: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+    let program = std::env::args_os().next().map(std::path::PathBuf::from);
+    let program = program.as_deref().and_then(std::path::Path::file_stem);
+    let program = program.unwrap_or_default().display();
+    let _ = std::io::stderr().write_all(format!("{program}: {text}\n").as_bytes());
 }

@@ -2,6 +2,7 @@
 //!
 //! [`report!`](crate::report!) puts a line on the terminal,
 //! [`span!`](crate::span!) and [`waiting!`](crate::waiting!) mark a stretch of time,
+//! [`moment!`](crate::moment!) labels a moment,
 //! [`fact!`](crate::fact!) records what was seen, and
 //! [`check!`](crate::check!) judges it. All of them append to the event log of
 //! the run, one line and one write each, in the Trace Event Format.
@@ -21,7 +22,7 @@ use log::LOG;
 use serde_json::{Map, Value};
 #[cfg(unix)]
 pub(crate) use session::begin_part;
-pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, hand_on, lane_style};
+pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, hand_on};
 pub use session::{HandOn, Input, Part, take_part};
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +46,13 @@ macro_rules! span {
 #[macro_export]
 macro_rules! waiting {
     ($($name:tt)*) => { $crate::report::Span::wait(format_args!($($name)*)) };
+}
+
+/// Marks a moment with a label that the pictures draw: `moment!("→ {returned}")`.
+/// A word or two; more is what [`report!`] is for.
+#[macro_export]
+macro_rules! moment {
+    ($($label:tt)*) => { $crate::report::moment(format_args!($($label)*)) };
 }
 
 /// Records what this process or thread saw: `fact!("child_getppid", ppid)`.
@@ -109,8 +117,19 @@ pub fn report(text: fmt::Arguments<'_>) {
         Some(session) if session.settings.quiet => {}
         Some(session) => session.say(&session.line(time, &text)),
         // Outside a run: a worker that a person started by hand, say.
-        None => complain(format_args!("{} {}: {text}", who::name(), who::pid())),
+        None => complain(format_args!("{text}")),
     }
+}
+
+/// See [`moment!`](crate::moment!).
+pub fn moment(label: fmt::Arguments<'_>) {
+    record(Phase::Instant, "moment", &label.to_string(), Map::new());
+}
+
+/// Marks that `work` waits in a queue from here on, until a thread begins a span of
+/// the same name. The pictures give the queue a lane of its own.
+pub fn queued(work: fmt::Arguments<'_>) {
+    record(Phase::Instant, "queued", &work.to_string(), Map::new());
 }
 
 /// See [`fact!`](crate::fact!).

@@ -10,10 +10,12 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-/// The lanes of a run, in the order in which they began.
+/// The lanes of a run, in the order in which they began; a queue stands behind the
+/// first one.
 #[derive(Debug)]
 pub struct Timeline {
-    /// One for each process, and for each thread that said something.
+    /// One for each process, for each thread that said something, and for the queue
+    /// if there is one.
     pub lanes: Vec<Lane>,
     /// When the last thing happened, in microseconds. The time that the first
     /// process took to judge at the end is not part of the picture.
@@ -24,6 +26,8 @@ pub struct Timeline {
 /// start of the run.
 #[derive(Debug)]
 pub struct Lane {
+    /// How many lanes began before it: this gives its colour.
+    pub number: usize,
     /// The process.
     pub pid: u32,
     /// The thread; the main thread has the PID.
@@ -37,6 +41,8 @@ pub struct Lane {
     pub spans: Vec<Span>,
     /// What it said, and when.
     pub reports: Vec<(f64, String)>,
+    /// Moments with a label that is drawn.
+    pub moments: Vec<(f64, String)>,
     /// When its parent reaped it: from its end to here it was a zombie.
     pub reaped: Option<f64>,
     /// When it was started and reaped, and by which thread.
@@ -132,6 +138,10 @@ impl Timeline {
                 *label += &format!("/{tid}");
             }
         }
+        number_the_silent(&mut lanes);
+        if let Some(queue) = queue(events, lanes.len(), length) {
+            lanes.insert(lanes.len().min(1), queue);
+        }
         Self { lanes, length }
     }
 
@@ -148,6 +158,71 @@ impl Timeline {
         let signals = self.lanes.iter().filter_map(|lane| lane.end.signal());
         signals.collect::<BTreeSet<_>>().into_iter().collect()
     }
+}
+
+/// Processes that never came to speak have no number yet.
+fn number_the_silent(lanes: &mut [Lane]) {
+    let spoke = |lane: &Lane| lane.number != usize::MAX;
+    let spoken = lanes.iter().filter(|lane| spoke(lane)).count();
+    let silent = lanes.iter_mut().filter(|lane| !spoke(lane));
+    for (number, lane) in (spoken..).zip(silent) {
+        lane.number = number;
+    }
+}
+
+/// The lane of the queue: what waits in it, by name if it is one, else counted.
+/// It leaves the queue when a thread begins a span of its name.
+fn queue(events: &[Event], number: usize, length: f64) -> Option<Lane> {
+    let mut waiting: Vec<&str> = Vec::new();
+    let mut spans: Vec<Span> = Vec::new();
+    for event in events {
+        let name = event.name.as_str();
+        let index = waiting.iter().position(|waits| *waits == name);
+        match (event.cat.as_str(), event.ph, index) {
+            ("queued", _, _) => waiting.push(name),
+            ("span", Phase::Begin, Some(index)) => _ = waiting.remove(index),
+            _ => continue,
+        }
+        if let Some(last) = spans.last_mut() {
+            last.end = last.end.min(event.ts);
+        }
+        let name = match waiting.as_slice() {
+            [] => continue,
+            [one] => (*one).to_owned(),
+            several => format!("{} waiting", several.len()),
+        };
+        spans.push(Span {
+            name,
+            begin: event.ts,
+            end: length,
+            cut_off: false,
+            waits: true,
+            depth: 0,
+            cpu: None,
+        });
+    }
+    let (begin, end) = (spans.first()?.begin, spans.last()?.end);
+    Some(Lane {
+        number,
+        pid: 0,
+        tid: 0,
+        label: "queue".to_owned(),
+        life: Span {
+            name: "queue".to_owned(),
+            begin,
+            end,
+            cut_off: false,
+            waits: false,
+            depth: 0,
+            cpu: None,
+        },
+        spans,
+        reports: Vec::new(),
+        moments: Vec::new(),
+        reaped: None,
+        marks: Vec::new(),
+        end: LaneEnd::Said,
+    })
 }
 
 /// When the last thing happened. What the first process did afterwards was to
@@ -170,12 +245,14 @@ impl Lane {
     fn new(events: &[&Event]) -> Self {
         let first = events[0];
         let mut lane = Self {
+            number: usize::MAX,
             pid: first.pid,
             tid: first.tid,
             label: String::new(),
             life: Span::begin(first, 0),
             spans: Vec::new(),
             reports: Vec::new(),
+            moments: Vec::new(),
             reaped: None,
             marks: Vec::new(),
             end: LaneEnd::StillThere,
@@ -185,7 +262,9 @@ impl Lane {
             match (event.ph, event.cat.as_str()) {
                 (Phase::Begin, "life") => {
                     lane.life.name.clone_from(&event.name);
-                    lane.life.cpu = cpu(event);
+                    lane.life.cpu = number(event, "cpu");
+                    let order = number(event, "lane").and_then(|order| order.try_into().ok());
+                    lane.number = order.unwrap_or(lane.number);
                 }
                 (Phase::End, "life") => lane.life.close(event),
                 (Phase::Metadata, _) => {
@@ -204,8 +283,11 @@ impl Lane {
                 (Phase::Instant, "report") => {
                     lane.reports.push((event.ts, event.name.clone()));
                 }
+                (Phase::Instant, "moment") => {
+                    lane.moments.push((event.ts, event.name.clone()));
+                }
                 (Phase::Instant, "started" | "reaped") => {
-                    let by = event.args.get("by").and_then(Value::as_u64);
+                    let by = number(event, "by");
                     lane.marks.push((event.ts, by.unwrap_or_default()));
                     if event.cat == "reaped" {
                         lane.reaped = Some(event.ts);
@@ -248,8 +330,8 @@ impl Lane {
     }
 }
 
-fn cpu(event: &Event) -> Option<u64> {
-    event.args.get("cpu").and_then(Value::as_u64)
+fn number(event: &Event, arg: &str) -> Option<u64> {
+    event.args.get(arg).and_then(Value::as_u64)
 }
 
 impl Span {
@@ -261,7 +343,7 @@ impl Span {
             cut_off: true,
             waits: event.cat == "wait",
             depth,
-            cpu: cpu(event),
+            cpu: number(event, "cpu"),
         }
     }
 
@@ -390,6 +472,36 @@ mod tests {
         let child = &timeline.lanes[1];
         assert!(child.life.cut_off && child.spans[0].cut_off);
         assert!((child.spans[0].end - 800.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn what_waits_in_a_queue_is_named_if_it_is_one_and_counted_if_it_is_several() {
+        let queued = |name, ts| event(Phase::Instant, "queued", name, ts, 1);
+        let taken = |name, ts| event(Phase::Begin, "span", name, ts, 2);
+        let timeline = Timeline::new(&[
+            event(Phase::Begin, "life", "parent", 0.0, 1),
+            event(Phase::Begin, "life", "worker", 0.0, 2),
+            queued("task 0", 100.0),
+            queued("task 1", 200.0),
+            queued("task 2", 200.0),
+            taken("task 0", 300.0),
+            taken("task 1", 400.0),
+            taken("task 2", 600.0),
+            event(Phase::End, "life", "", 1000.0, 1),
+        ]);
+        let queue = &timeline.lanes[1];
+        assert_eq!(queue.label, "queue");
+        let spans = queue.spans.iter().filter(|span| span.end > span.begin);
+        let spans = spans.map(|span| format!("{} {} to {}", span.name, span.begin, span.end));
+        assert_eq!(
+            spans.collect::<Vec<_>>(),
+            [
+                "task 0 100 to 200",
+                "3 waiting 200 to 300",
+                "2 waiting 300 to 400",
+                "task 2 400 to 600"
+            ]
+        );
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl WorkerProcess {
         // This thread stays until it has reaped the worker.
         let start = about_to_spawn(&role)?.ends_with_this_thread();
         let hand_on = takes_part.then(|| start.hand_on(&mut command));
-        let hand_on = hand_on.transpose().context("start a worker")?;
-        let mut process = command.spawn().context("start a worker")?;
+        let hand_on = hand_on.transpose().context("failed to start a worker")?;
+        let mut process = command.spawn().context("failed to start a worker")?;
         let guard = start.made(process.id());
 
         let (sender, messages) = unbounded();
@@ -51,11 +51,13 @@ impl WorkerProcess {
             messages,
             status: None,
         };
-        worker.stdin = worker.take_stdin(hand_on).context("start a worker")?;
+        worker.stdin = worker
+            .take_stdin(hand_on)
+            .context("failed to start a worker")?;
         thread::Builder::new()
             .name("messages".to_owned())
             .spawn(move || read_messages(stdout, &sender))
-            .context("make a thread")?;
+            .context("failed to start a thread")?;
         Ok(worker)
     }
 
@@ -128,7 +130,7 @@ impl WorkerProcess {
         }
         self.process
             .kill()
-            .map_err(|error| anyhow!("kill {}: {}", self.role(), cause(&error)))?;
+            .map_err(|error| anyhow!("failed to kill {}: {}", self.role(), cause(&error)))?;
         let status = self.guard.reap(|_| self.process.wait())?;
         self.status = Some(status);
         Ok(status)

@@ -10,8 +10,8 @@ pub struct Event {
     /// The span, the fact, the check, the text of a report, or the role of
     /// who was started or reaped.
     pub name: String,
-    /// `life`, `span`, `wait`, `report`, `fact`, `check`, `started`, `reaped`, `error`
-    /// or `metadata`.
+    /// `life`, `span`, `wait`, `moment`, `queued`, `report`, `fact`, `check`,
+    /// `started`, `reaped`, `error` or `metadata`.
     pub cat: String,
     /// What kind of event this is.
     pub ph: Phase,
@@ -22,7 +22,7 @@ pub struct Event {
     /// The thread whose event this is; the main thread has the PID.
     pub tid: u64,
     /// `value` of a fact, `ok` of a check, `cpu` of a span, `name` of a
-    /// process or thread, the thread `by` which a process was started or
+    /// process or thread, the number of a `lane` in order of start, the thread `by` which a process was started or
     /// reaped, and the `status` or the `signal` that wait told of its end.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
@@ -77,6 +77,10 @@ impl Event {
         text
     }
 }
+
+/// How the record of a lane that begins reads, whatever its name: a quote in a name
+/// would be escaped.
+pub(super) const LIFE_BEGINS: &str = r#","cat":"life","ph":"B","#;
 
 /// The phases of the Trace Event Format that we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

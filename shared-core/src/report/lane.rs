@@ -13,6 +13,8 @@ use std::time::Duration;
 struct Lane {
     pid: u32,
     tid: u64,
+    /// Once somebody asked for it.
+    number: Option<usize>,
 }
 
 thread_local! {
@@ -92,7 +94,8 @@ impl Lane {
         name_it("thread_name");
         append(log, Phase::Begin, "life", &name, (pid, tid), cpu());
         *OPEN.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        Self { pid, tid }
+        let number = None;
+        Self { pid, tid, number }
     }
 }
 
@@ -123,6 +126,17 @@ pub(super) fn open_lane() {
     let Some(log) = LOG.get() else { return };
     let lane = Lane::open(log, who::pid());
     let _ = LANE.try_with(|place| drop(place.replace(Some(lane))));
+}
+
+/// How many lanes began before that of the calling thread.
+pub(super) fn lane_number() -> usize {
+    let number = LANE.try_with(|lane| {
+        let mut lane = lane.borrow_mut();
+        let (lane, log) = (lane.as_mut()?, LOG.get()?);
+        let number = || log.lane_number(lane.pid, lane.tid);
+        Some(*lane.number.get_or_insert_with(number))
+    });
+    number.ok().flatten().unwrap_or(0)
 }
 
 /// Ends the lane of the calling thread.

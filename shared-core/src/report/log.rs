@@ -6,7 +6,7 @@
 //! stays on a line of its own and costs nobody else's record, and what is
 //! behind the last newline is not read yet.
 
-use super::event::Event;
+use super::event::{Event, LIFE_BEGINS, Phase};
 use crate::ending::stop;
 use crate::platform::{EventLog, now};
 use crate::{cause, complain};
@@ -30,12 +30,14 @@ struct Read {
     bytes: u64,
     events: Arc<Vec<Event>>,
     facts: HashMap<String, Value>,
+    /// How many lanes have begun.
+    lanes: usize,
     cut_off: Vec<String>,
 }
 
 impl Log {
     pub(super) fn create() -> Result<Self> {
-        let file = EventLog::create().context("create the event log")?;
+        let file = EventLog::create().context("failed to create the event log")?;
         Ok(Self::new(file, now()))
     }
 
@@ -61,7 +63,7 @@ impl Log {
         let record = format!("\n{}\n", event.to_json());
         if let Err(error) = self.file.append(record.as_bytes()) {
             let cause = cause(error);
-            complain(format_args!("write to the event log: {cause}"));
+            complain(format_args!("failed to write to the event log: {cause}"));
             stop(1);
         }
     }
@@ -82,6 +84,17 @@ impl Log {
         Ok(read.facts.get(name).cloned())
     }
 
+    /// How many lanes began before the one of this thread. The order is that of
+    /// the log, the same for every reader.
+    pub(super) fn lane_number(&self, pid: u32, tid: u64) -> usize {
+        let bytes = self.file.read(0).unwrap_or_default(); // it is only for a colour
+        let text = String::from_utf8_lossy(&bytes);
+        let own = [',', '}'].map(|end| format!(r#","pid":{pid},"tid":{tid}{end}"#));
+        let mut lives = text.lines().filter(|line| line.contains(LIFE_BEGINS));
+        let own = lives.position(|life| own.iter().any(|own| life.contains(own)));
+        own.unwrap_or(0)
+    }
+
     /// The records that [`events`](Self::events) found cut off.
     pub(super) fn cut_off(&self) -> Vec<String> {
         self.read().cut_off.clone()
@@ -95,7 +108,9 @@ impl Log {
 impl Read {
     /// Reads what was appended since the last time, up to the last newline.
     fn go_on(&mut self, file: &EventLog) -> Result<()> {
-        let bytes = file.read(self.bytes).context("read the event log")?;
+        let bytes = file
+            .read(self.bytes)
+            .context("failed to read the event log")?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n');
         let whole = &bytes[..whole.map_or(0, |last| last + 1)];
         self.bytes += whole.len() as u64;
@@ -105,7 +120,11 @@ impl Read {
                 continue;
             }
             match serde_json::from_slice::<Event>(line) {
-                Ok(event) => {
+                Ok(mut event) => {
+                    if event.cat == "life" && event.ph == Phase::Begin {
+                        event.args.insert("lane".to_owned(), self.lanes.into());
+                        self.lanes += 1;
+                    }
                     if event.cat == "fact"
                         && let Some(value) = event.args.get("value")
                     {
@@ -124,7 +143,6 @@ impl Read {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Phase;
     use super::*;
 
     fn fact(name: &str, ts: f64) -> Event {
@@ -166,6 +184,30 @@ mod tests {
             .expect("written");
         assert_eq!(log.fact("torn").expect("a log"), Some(1.0.into()));
         assert!(log.cut_off().is_empty());
+    }
+
+    #[test]
+    fn a_lane_has_the_same_number_in_a_line_and_in_the_picture() {
+        let log = Log::create().expect("a log");
+        // The second one to write was the first one to begin.
+        for (ts, tid) in [(2.0, 7), (1.0, 8)] {
+            let (cat, ph) = ("life".to_owned(), Phase::Begin);
+            let name = r#"","cat":"life","ph":"B","#.to_owned();
+            log.append(&Event {
+                name,
+                cat,
+                ph,
+                tid,
+                ..fact("", ts)
+            });
+        }
+        let events = log.events().expect("a log");
+        let number = |event: &Event| event.args["lane"].as_u64();
+        assert_eq!(
+            events.iter().map(number).collect::<Vec<_>>(),
+            [Some(1), Some(0)]
+        );
+        assert_eq!([7, 8].map(|tid| log.lane_number(1, tid)), [0, 1]);
     }
 
     #[test]

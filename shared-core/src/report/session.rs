@@ -2,12 +2,11 @@
 //! on to other processes.
 
 use super::event::Phase;
-use super::lane::{close_lane, open_lane, record};
+use super::lane::{close_lane, lane_number, open_lane, record};
 use super::log::{LOG, Log};
 use crate::ending::{self, is_first_process, stop};
 use crate::platform::{self, Handles, Link, Output, ToChild, receive, take_stdin};
-use crate::{cause, complain, pad, who};
-use anstyle::AnsiColor::{Blue, Cyan, Green, Magenta, Red, Yellow};
+use crate::{cause, complain, lane_style, pad, who};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
@@ -45,7 +44,7 @@ pub(crate) struct Session {
 pub(crate) fn begin(role: &str, settings: Settings) -> Result<&'static Session> {
     who::set_role(role);
     let log = Log::create()?;
-    let output = Output::stdout().context("stdout")?;
+    let output = Output::stdout().context("failed to open stdout")?;
     LOG.get_or_init(|| log);
     let session = SESSION.get_or_init(|| Session { output, settings });
     open_lane();
@@ -69,7 +68,7 @@ impl Session {
     pub(crate) fn say(&self, text: &str) {
         let Err(error) = self.print(text) else { return };
         let closed = error.kind() == ErrorKind::BrokenPipe;
-        let text = format!("write to stdout: {}", cause(error));
+        let text = format!("failed to write to stdout: {}", cause(error));
         if is_first_process() {
             if !closed {
                 complain(format_args!("{text}"));
@@ -80,8 +79,9 @@ impl Session {
         }
     }
 
-    /// Who speaks stands in a column that is wide enough for two PIDs; a text that
-    /// is too long for the terminal goes on below itself.
+    /// Who speaks stands in a column that is wide enough for two PIDs, of which the
+    /// second may have a digit more, and a name of ten letters; a text that is too
+    /// long for the terminal goes on below itself.
     pub(super) fn line(&self, time: f64, text: &str) -> String {
         let pid = who::pid();
         let mut speaker = format!("{:<6} {pid}", who::name());
@@ -91,8 +91,13 @@ impl Session {
         if let Some(parent) = who::ppid().filter(|_| self.settings.first != pid) {
             speaker += &format!(" ← {parent}");
         }
-        let width = 13 + 2 * self.settings.first.to_string().len();
-        let style = lane_style(self.settings.colour, who::tid());
+        let digits = (self.settings.first + PIDS_OF_A_RUN).to_string().len();
+        let width = 14 + 2 * digits;
+        let style = if self.settings.colour {
+            lane_style(lane_number())
+        } else {
+            anstyle::Style::new()
+        };
         let ms = time / 1e3;
         let speaker = pad(&speaker, width);
         let column = 12 + display_width(&speaker);
@@ -112,16 +117,8 @@ impl Session {
 /// The status of a program whose reader is gone: 128 + SIGPIPE.
 pub(crate) const CLOSED_PIPE: i32 = 141;
 
-/// The colour of a lane, the same in the lines and in the timeline. There are
-/// six: far from each other lanes share one.
-pub(crate) fn lane_style(colour: bool, tid: u64) -> anstyle::Style {
-    if !colour {
-        return anstyle::Style::new();
-    }
-    let colours = [Cyan, Green, Yellow, Magenta, Blue, Red];
-    let index = usize::try_from(tid).unwrap_or(0) % colours.len();
-    colours[index].on_default()
-}
+/// The PIDs that a run takes are hardly more than these behind its own.
+const PIDS_OF_A_RUN: u32 = 1000;
 
 /// The last argument of a process that takes part in the run of its parent; behind
 /// it stands the PID of the parent if it is to end with it.
@@ -209,25 +206,28 @@ pub fn take_part(
         _ => return Ok(None),
     };
     let receive = if in_a_run {
-        let received = receive().context("take part in a run")?;
+        let received = receive().context("failed to take part in a run")?;
         Some(received.unwrap_or_else(|| platform::exit_now(1)))
     } else {
         None
     };
-    let mut input = BufReader::new(take_stdin().context("stdin")?);
+    let mut input = BufReader::new(take_stdin().context("failed to open stdin")?);
     if let Some(receive) = receive {
         let mut line = String::new();
-        let read = input.read_line(&mut line).context("take part in a run")?;
+        let read = input
+            .read_line(&mut line)
+            .context("failed to take part in a run")?;
         if read == 0 {
             platform::exit_now(1); // the parent is gone
         }
-        let given: HandedOn = serde_json::from_str(&line).context("take part in a run")?;
+        let given: HandedOn =
+            serde_json::from_str(&line).context("failed to take part in a run")?;
         let (file, output) = receive(&given.handles);
         let settings = given.settings;
         let set = LOG.set(Log::new(file, given.start)).is_ok()
             && SESSION.set(Session { output, settings }).is_ok();
         ensure!(set, "this process is in a run already");
-        platform::survive_file_size_limit().context("catch SIGXFSZ")?;
+        platform::survive_file_size_limit().context("failed to catch SIGXFSZ")?;
         begin_part(&given.role);
     }
     Ok(Some((Part { in_a_run }, input)))

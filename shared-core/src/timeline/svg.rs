@@ -1,6 +1,7 @@
 //! The timeline as a picture.
 
 use super::{Lane, LaneEnd, Span, Timeline, ticks};
+use crate::lane_colour;
 use crate::report::End;
 use std::fmt::Write;
 
@@ -10,11 +11,9 @@ const MARGIN: f64 = 24.0;
 const TOP: f64 = 96.0;
 /// The frame of a bar whose end nobody has seen.
 const CUT_OFF: &str = r##" stroke="#cc0000" stroke-width="2" stroke-dasharray="5 3""##;
-/// Dark enough for white letters on them, apart in hue and in lightness
-/// (after Okabe and Ito's palette for readers who confuse colours).
-const COLOURS: [&str; 6] = [
-    "#0072b2", "#b34700", "#00785a", "#8f3a84", "#5b5b5b", "#7a5c00",
-];
+/// The height of a line of labels above a lane, and the most of them.
+const TIER: f64 = 20.0;
+const MOST_TIERS: usize = 4;
 
 /// Draws `timeline` as a self-contained SVG under `title`, with `subtitle`
 /// below it: lane names, time axis, spans with labels, tooltips, a legend.
@@ -27,12 +26,21 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
     } else {
         40.0
     };
-    let bottom = TOP + row * timeline.lanes.len() as f64;
-    let picture = Picture {
+    let mut picture = Picture {
         timeline,
         left,
         row,
+        middles: Vec::new(),
     };
+    let mut labels = String::new();
+    let mut bottom = TOP;
+    for lane in &timeline.lanes {
+        let (tiers, places) = picture.place_labels(lane);
+        bottom += TIER * tiers as f64 + row;
+        let middle = bottom - row / 2.0;
+        picture.middles.push(middle);
+        labels += &picture.labels(lane, &places, middle);
+    }
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif" font-size="18">
 <rect width="100%" height="100%" fill="#ffffff"/>
@@ -58,6 +66,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
     for index in 0..timeline.lanes.len() {
         svg += &picture.lane(index);
     }
+    svg += &labels;
     svg += &format!(
         r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">{}</text>
 </svg>
@@ -111,6 +120,15 @@ struct Picture<'a> {
     left: f64,
     /// The height of a lane.
     row: f64,
+    /// Where the middle of each lane is.
+    middles: Vec<f64>,
+}
+
+/// Where a label of a moment begins, and in which line above the lane, counted
+/// from below.
+struct Place {
+    left: f64,
+    tier: usize,
 }
 
 impl Picture<'_> {
@@ -119,8 +137,50 @@ impl Picture<'_> {
         self.left + (WIDTH - self.left - RIGHT) * time / length
     }
 
-    fn middle(&self, index: usize) -> f64 {
-        TOP + self.row * (index as f64 + 0.5)
+    /// Places the labels of a lane so that none covers another; returns the number
+    /// of lines that they take, and the places. One for which there is no room is
+    /// seen on hover only.
+    fn place_labels(&self, lane: &Lane) -> (usize, Vec<Option<Place>>) {
+        let mut ends: Vec<f64> = Vec::new();
+        let places = lane.moments.iter().map(|(time, label)| {
+            let width = width_of(label) * 1.2; // as it is bold
+            let left = self.x(*time).min(WIDTH - width);
+            let tier = ends.iter().position(|end| end + 8.0 <= left);
+            let tier = tier.unwrap_or(ends.len());
+            if tier == MOST_TIERS {
+                return None;
+            }
+            ends.resize(ends.len().max(tier + 1), 0.0);
+            ends[tier] = left + width;
+            Some(Place { left, tier })
+        });
+        let places = places.collect();
+        (ends.len(), places)
+    }
+
+    /// The labels, each with a line down to its moment.
+    fn labels(&self, lane: &Lane, places: &[Option<Place>], middle: f64) -> String {
+        let colour = lane_colour(lane.number);
+        let labels = lane.moments.iter().zip(places).map(|((time, label), place)| {
+            let (x, label) = (self.x(*time), escape(label));
+            let top = middle - self.row / 2.0;
+            let title = format!("<title>{:.3} ms: {label}</title>", time / 1e3);
+            let tier = place.as_ref().map_or(0, |place| place.tier);
+            let y = top - TIER * tier as f64 - 4.0;
+            let down = format!(
+                r#"<line x1="{x:.1}" y1="{:.1}" x2="{x:.1}" y2="{middle:.1}" stroke="{colour}" stroke-width="2">{title}</line>
+"#,
+                y + 2.0
+            );
+            let text = place.as_ref().map(|Place { left, .. }| {
+                format!(
+                    r##"<text x="{left:.1}" y="{y:.1}" font-weight="bold" fill="{colour}" stroke="#ffffff" stroke-width="4" paint-order="stroke">{label}{title}</text>
+"##
+                )
+            });
+            down + &text.unwrap_or_default()
+        });
+        labels.collect()
     }
 
     /// From who started this lane, and to who reaped it.
@@ -128,7 +188,7 @@ impl Picture<'_> {
         let lanes = &self.timeline.lanes;
         let marks = lanes[index].marks.iter().filter_map(|(time, by)| {
             let other = lanes.iter().position(|lane| lane.tid == *by)?;
-            let (x, from, to) = (self.x(*time), self.middle(other), self.middle(index));
+            let (x, from, to) = (self.x(*time), self.middles[other], self.middles[index]);
             Some(format!(
                 r##"<line x1="{x:.1}" y1="{from:.1}" x2="{x:.1}" y2="{to:.1}" stroke="#777777" stroke-width="1.5"/>
 "##
@@ -138,8 +198,8 @@ impl Picture<'_> {
     }
 
     fn lane(&self, index: usize) -> String {
-        let (lane, middle) = (&self.timeline.lanes[index], self.middle(index));
-        let colour = COLOURS[index % COLOURS.len()];
+        let (lane, middle) = (&self.timeline.lanes[index], self.middles[index]);
+        let colour = lane_colour(lane.number);
         let baseline = middle + 6.0;
         let mut svg = format!(
             r#"<text x="{MARGIN}" y="{baseline:.1}" fill="{colour}" textLength="{:.0}" lengthAdjust="spacingAndGlyphs">{}</text>

@@ -1,10 +1,11 @@
 //! The timeline in the terminal.
 
 use super::{Lane, LaneEnd, Span, Timeline, ticks};
-use crate::pad;
-use crate::report::{End, lane_style};
+use crate::report::End;
+use crate::{lane_style, pad};
 use std::fmt::Write;
 use std::iter;
+use std::ops::Range;
 use textwrap::core::display_width;
 
 /// Draws `timeline` in `width` columns (at least 40 are used), with ANSI
@@ -23,7 +24,11 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
 
     let mut text = String::new();
     for (lane, label) in lanes.iter().zip(&labels) {
-        let style = lane_style(colour, lane.tid);
+        let style = if colour {
+            lane_style(lane.number)
+        } else {
+            anstyle::Style::new()
+        };
         let (label, row) = (pad(label, label_width), row(lane, &scale));
         let _ = writeln!(text, "  {label} {style}┃{row}┃{style:#}");
     }
@@ -47,9 +52,9 @@ const TAKEN: char = '\0';
 const ALIVE: char = '━';
 const BUSY: char = '█';
 const WAITING: char = '░';
-const KILLED: char = '╳';
-const EXITED: char = '┤';
-const STILL_THERE: char = '▶';
+const KILLED: &str = "╳";
+const EXITED: &str = "┤";
+const STILL_THERE: &str = "▶";
 const ZOMBIE: char = '·';
 
 struct Scale {
@@ -70,52 +75,101 @@ impl Scale {
     }
 }
 
+/// A lane, column by column.
+struct Row {
+    cells: Vec<char>,
+    /// Where letters stand, or the sign of an end.
+    taken: Vec<bool>,
+}
+
 fn row(lane: &Lane, scale: &Scale) -> String {
-    let mut cells = vec![' '; scale.columns];
-    fill(&mut cells, &lane.life, scale, ALIVE);
+    let mut row = Row {
+        cells: vec![' '; scale.columns],
+        taken: vec![false; scale.columns],
+    };
+    row.fill(columns(&lane.life, scale), ALIVE);
     for span in &lane.spans {
         let sign = if span.waits { WAITING } else { BUSY };
-        let range = fill(&mut cells, span, scale, sign);
-        let name: Vec<char> = format!(" {} ", span.name)
-            .chars()
-            .flat_map(cells_of)
-            .collect();
-        if name.len() + 2 <= range.len() {
-            cells[range.start + 1..][..name.len()].copy_from_slice(&name);
+        row.fill(columns(span, scale), sign);
+    }
+    row.end(lane, scale);
+    for (time, label) in &lane.moments {
+        let label = format!(" {label} ");
+        let (at, width) = (scale.column(*time), display_width(&label));
+        // The column itself stays, as a life may be no longer, and what was before
+        // that life too.
+        let begin = scale.column(lane.life.begin);
+        let before = at.checked_sub(width).filter(|place| *place >= begin);
+        let free = |place: &usize| row.is_free(*place..*place + width);
+        if let Some(place) = iter::once(at + 1).chain(before).find(free) {
+            row.write(place, &label);
         }
     }
-    let ended = scale.column(lane.life.end);
-    match (&lane.end, lane.reaped) {
-        (LaneEnd::Said, Some(reaped)) => {
-            let reaped = scale.column(reaped);
-            cells[ended.min(reaped)..=reaped][1..].fill(ZOMBIE);
+    for span in &lane.spans {
+        let (name, range) = (format!(" {} ", span.name), columns(span, scale));
+        let width = display_width(&name);
+        // A column of the span's own sign stands before it and behind it.
+        let last = range.end.saturating_sub(width + 1);
+        let fits = |place: &usize| row.is_free(*place..*place + width);
+        if let Some(place) = (range.start + 1..=last).find(fits) {
+            row.write(place, &name);
         }
-        (LaneEnd::Said, None) => {}
-        (LaneEnd::Told(End::Exited(_)), _) => cells[ended] = EXITED,
-        (LaneEnd::Told(End::Killed(signal)), _) => {
-            cells[ended] = KILLED;
-            let name: Vec<char> = format!(" {signal} ").chars().collect();
-            let room_before = ended - scale.column(lane.life.begin);
-            if name.len() + 2 <= room_before {
-                cells[ended - name.len()..ended].copy_from_slice(&name);
-            } else if let Some(behind) = cells.get_mut(ended + 1..ended + 1 + name.len()) {
-                behind.copy_from_slice(&name);
+    }
+    row.cells
+        .into_iter()
+        .filter(|cell| *cell != TAKEN)
+        .collect()
+}
+
+impl Row {
+    fn fill(&mut self, columns: Range<usize>, with: char) {
+        self.cells[columns].fill(with);
+    }
+
+    /// Whether the columns exist, and no letter stands there.
+    fn is_free(&self, columns: Range<usize>) -> bool {
+        let taken = self.taken.get(columns);
+        taken.is_some_and(|taken| taken.iter().all(|taken| !taken))
+    }
+
+    fn write(&mut self, column: usize, text: &str) {
+        for (index, cell) in text.chars().flat_map(cells_of).enumerate() {
+            self.cells[column + index] = cell;
+            self.taken[column + index] = true;
+        }
+    }
+
+    fn end(&mut self, lane: &Lane, scale: &Scale) {
+        let ended = scale.column(lane.life.end);
+        match (&lane.end, lane.reaped) {
+            (LaneEnd::Said, Some(reaped)) => {
+                let reaped = scale.column(reaped);
+                self.fill(ended.min(reaped) + 1..reaped + 1, ZOMBIE);
             }
+            (LaneEnd::Said, None) => {}
+            (LaneEnd::Told(End::Exited(_)), _) => self.write(ended, EXITED),
+            (LaneEnd::Told(End::Killed(signal)), _) => {
+                self.write(ended, KILLED);
+                let name = format!(" {signal} ");
+                let room_before = ended - scale.column(lane.life.begin);
+                if name.len() + 2 <= room_before {
+                    self.write(ended - name.len(), &name);
+                } else if self.is_free(ended + 1..ended + 1 + name.len()) {
+                    self.write(ended + 1, &name);
+                }
+            }
+            (LaneEnd::StillThere, _) => self.write(ended, STILL_THERE),
         }
-        (LaneEnd::StillThere, _) => cells[ended] = STILL_THERE,
     }
-    cells.into_iter().filter(|cell| *cell != TAKEN).collect()
+}
+
+fn columns(span: &Span, scale: &Scale) -> Range<usize> {
+    scale.column(span.begin)..scale.column(span.end) + 1
 }
 
 fn cells_of(character: char) -> impl Iterator<Item = char> {
     let more = display_width(character.encode_utf8(&mut [0; 4])).saturating_sub(1);
     iter::once(character).chain(iter::repeat_n(TAKEN, more))
-}
-
-fn fill(cells: &mut [char], span: &Span, scale: &Scale, with: char) -> std::ops::Range<usize> {
-    let range = scale.column(span.begin)..scale.column(span.end) + 1;
-    cells[range.clone()].fill(with);
-    range
 }
 
 fn axis(scale: &Scale) -> String {
@@ -187,6 +241,7 @@ fn shorten(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Phase;
 
     #[test]
     fn draws_lives_spans_and_what_was_cut_off() {
@@ -216,6 +271,25 @@ mod tests {
   ━ alive   ╳ killed by SIGKILL, SIGTERM   ┤ exited
   ▶ still there   · zombie
 "
+        );
+    }
+
+    #[test]
+    fn labels_of_moments_give_way_to_no_other_text_and_names_to_them() {
+        let mut events = super::super::tests::killed_child();
+        for (label, time) in [("→ 0", 100.0), ("→ 1", 110.0), ("here", 990.0)] {
+            let pid = if time > 900.0 { 1 } else { 2 };
+            let moment = super::super::tests::event(Phase::Instant, "moment", label, time, pid);
+            events.insert(events.len() - 1, moment);
+        }
+        let text = draw(&Timeline::new(&events), 53, false);
+        let lanes: Vec<&str> = text.lines().take(2).collect();
+        assert_eq!(
+            lanes,
+            [
+                "  parent 1 ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ here ━┃",
+                "  child 2  ┃    ━ → 0  work ███████ SIGTERM ╳       ┃",
+            ]
         );
     }
 
