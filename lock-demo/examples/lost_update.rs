@@ -3,27 +3,29 @@
 //!
 //! Nothing to `cargo add`.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::mpsc::channel;
 use std::thread;
 
 static BALANCE: AtomicI64 = AtomicI64::new(0);
 
 fn main() {
-    // Two threads pass a barrier only together.
-    let (read, written) = (Barrier::new(2), Barrier::new(2));
+    let (has_read, wait_until_read) = channel();
+    let (has_written, wait_until_written) = channel();
     thread::scope(|scope| {
-        scope.spawn(|| {
-            let balance = BALANCE.load(SeqCst);
-            read.wait();
-            written.wait();
-            BALANCE.store(balance + 5, SeqCst); // from a balance of before
+        scope.spawn(move || {
+            let before = BALANCE.load(SeqCst);
+            let _ = has_read.send(());
+            // (Remove the next line, and the scheduler decides: 5, 8 or 13.)
+            let _ = wait_until_written.recv();
+            BALANCE.store(before + 5, SeqCst); // from a balance of before
         });
-        scope.spawn(|| {
-            read.wait();
-            BALANCE.store(BALANCE.load(SeqCst) + 8, SeqCst);
-            written.wait();
+        scope.spawn(move || {
+            let _ = wait_until_read.recv();
+            let before = BALANCE.load(SeqCst);
+            BALANCE.store(before + 8, SeqCst);
+            let _ = has_written.send(());
         });
     });
-    println!("deposited 5 and 8, balance: {}", BALANCE.load(SeqCst));
+    println!("5 + 8 deposited, balance {}", BALANCE.load(SeqCst));
 }

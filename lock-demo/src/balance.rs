@@ -4,16 +4,17 @@
 //!
 //! cargo run -p lock-demo -- balance --threads 4 --iterations 1000
 //!
-//! To copy: examples/lock.rs, only the half with a lock;
-//! examples/lost_update.rs is the other one.
+//! To copy: examples/lock.rs, only the half with a lock; where the other half
+//! goes wrong for certain is the lesson lost-update.
 
 use crossbeam::atomic::AtomicCell;
+use crossbeam::sync::WaitGroup;
 use parking_lot::Mutex;
 use shared_core::cli::{Question, UNKNOWABLE};
-use shared_core::{Context, Result, check, fact, report, span};
+use shared_core::{Context, Result, check, fact, report, span, waiting};
 use std::panic::resume_unwind;
-use std::sync::mpsc::channel;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
+use std::time::Duration;
 
 /// Without a lock updates are lost, with a lock none is
 ///
@@ -54,15 +55,82 @@ pub const QUESTIONS: &[Question] = &[
     },
 ];
 
+/// How long the first update of a thread holds the lock: long enough to be seen in
+/// the picture.
+const HOLD: Duration = Duration::from_millis(10);
+
 pub fn run(options: &Options) -> Result<()> {
-    lose_an_update_for_certain()?;
-    run_without_lock(options)?;
-    run_with_lock(options)
+    let account = AtomicCell::new(Account::default());
+    deposit_and_withdraw("unlocked", "at the same time", options, |amount, _first| {
+        let before = account.load();
+        account.store(before.add(amount));
+    })?;
+    let unlocked = account.load();
+    report_outcome("without a lock", options, unlocked);
+
+    let account = Mutex::new(Account::default());
+    deposit_and_withdraw("locked", "one at a time", options, |amount, first| {
+        let waiting = first.then(|| waiting!("wait"));
+        let mut account = account.lock();
+        // From here on no other thread comes in, until `account` is dropped.
+        drop(waiting);
+        let _holding = first.then(|| span!("hold"));
+        if first {
+            thread::sleep(HOLD);
+        }
+        let before = *account;
+        *account = before.add(amount);
+    })?;
+    let locked = account.into_inner();
+    report_outcome("with a lock", options, locked);
+
+    judge(options, unlocked, locked);
+    Ok(())
 }
+
+/// Runs the threads. `update` adds an amount to the account; it is told whether
+/// this is the first update of its thread. `how` the others go is what the picture
+/// says.
+fn deposit_and_withdraw(
+    name: &str,
+    how: &str,
+    options: &Options,
+    update: impl Fn(i32, bool) + Sync,
+) -> Result<()> {
+    let work = |number: u16, everyone: WaitGroup| {
+        let amount = i32::from(number) * 3 + 2; // 5, 8, 11, …
+        update(amount, true);
+        update(-amount, false);
+        everyone.wait(); // until each thread is as far as this one
+        let _span = span!("{how}");
+        for _ in 1..options.iterations {
+            update(amount, false);
+            update(-amount, false);
+        }
+    };
+    thread::scope(|scope| {
+        let everyone = WaitGroup::new();
+        let start = |number| {
+            let (work, everyone) = (&work, everyone.clone());
+            let thread = thread::Builder::new().name(format!("{name} {number}"));
+            thread.spawn_scoped(scope, move || work(number, everyone))
+        };
+        let threads: Vec<_> = (1..=options.threads).map(start).collect();
+        drop(everyone);
+        for thread in threads {
+            let thread = thread.context("failed to start a thread")?;
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+        }
+        Ok(())
+    })
+}
+
+// A first reading may skip the rest.
 
 /// A balance, and the number of updates that are in it: an update that was
 /// lost is missing in both. Aligned to its size, so that AtomicCell loads and
-/// stores it with one instruction and needs no lock.
+/// stores it with one instruction and needs no lock: without ours, the lesson is
+/// wrong and yet no undefined behaviour.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(align(8))]
 struct Account {
@@ -77,133 +145,40 @@ impl Account {
             updates: self.updates + 1,
         }
     }
+
+    fn lost(self, options: &Options) -> u32 {
+        2 * u32::from(options.threads) * options.iterations - self.updates
+    }
 }
 
-/// Two deposits. The second one is made between load and store of the first
-/// one, because the first thread waits for it there: nothing is left to chance.
-fn lose_an_update_for_certain() -> Result<()> {
-    // Atomic, so that this is wrong and yet no undefined behaviour: each load
-    // and each store is whole, only the two together are not.
-    let account = &AtomicCell::new(Account::default());
-    let (loaded, wait_until_loaded) = channel();
-    let (stored, wait_until_stored) = channel();
-
-    thread::scope(|scope| {
-        let first = thread::Builder::new()
-            .name("forced 1".to_owned())
-            .spawn_scoped(scope, move || {
-                let before = account.load();
-                report!("I read {}, to deposit 5", before.balance);
-                let _ = loaded.send(());
-                let _ = wait_until_stored.recv();
-                account.store(before.add(5));
-                report!("I write {}", before.add(5).balance);
-            });
-        let second = thread::Builder::new()
-            .name("forced 2".to_owned())
-            .spawn_scoped(scope, move || {
-                let _ = wait_until_loaded.recv();
-                let before = account.load();
-                account.store(before.add(8));
-                report!(
-                    "I read {}, I write {}",
-                    before.balance,
-                    before.add(8).balance
-                );
-                let _ = stored.send(());
-            });
-        join([first, second])
-    })?;
-
-    let Account { balance, updates } = account.load();
-    report!("5 + 8 deposited, balance {balance}: 8 is lost");
-    fact!("forced_balance", balance);
-    check!(
-        "forced: of two deposits, 5 and 8, only the 5 is in the balance",
-        vec![i64::from(balance), updates.into()],
-        vec![5, 1]
-    );
-    Ok(())
+fn report_outcome(how: &str, options: &Options, account: Account) {
+    let lost = account.lost(options);
+    report!("{how}: balance {}", account.balance);
+    report!("updates lost: {lost} of {}", lost + account.updates);
 }
 
-fn run_without_lock(options: &Options) -> Result<()> {
-    let account = AtomicCell::new(Account::default());
-    deposit_and_withdraw("unlocked", options, |amount| {
-        let before = account.load();
-        account.store(before.add(amount));
-    })?;
-    let account = account.load();
-    let lost = report_outcome("without a lock", options, account);
+fn judge(options: &Options, unlocked: Account, locked: Account) {
+    let lost = unlocked.lost(options);
     if lost == 0 {
         report!("luck: run it again, or more --iterations");
-    } else if account.balance == 0 {
+    } else if unlocked.balance == 0 {
         report!("those that were lost cancel out");
     }
-    fact!("unlocked_balance", account.balance);
+    fact!("unlocked_balance", unlocked.balance);
     fact!("lost_updates", lost);
     check!(
         "without a lock: where the balance is wrong, updates were lost",
         lost,
-        account.balance == 0 || lost > 0,
+        unlocked.balance == 0 || lost > 0,
         "at least 1, as the balance is wrong"
     );
-    Ok(())
-}
 
-fn run_with_lock(options: &Options) -> Result<()> {
-    let account = Mutex::new(Account::default());
-    deposit_and_withdraw("locked", options, |amount| {
-        let mut account = account.lock();
-        let before = *account;
-        *account = before.add(amount);
-    })?;
-    let account = account.into_inner();
-    let lost = report_outcome("with a lock", options, account);
-    fact!("locked_balance", account.balance);
+    fact!("locked_balance", locked.balance);
     check!(
         "with a lock: no update is lost, the balance is 0",
-        vec![i64::from(lost), account.balance.into()],
+        vec![i64::from(locked.lost(options)), locked.balance.into()],
         vec![0, 0]
     );
-    Ok(())
-}
-
-/// Runs the threads; `update` adds an amount to the account.
-fn deposit_and_withdraw(name: &str, options: &Options, update: impl Fn(i32) + Sync) -> Result<()> {
-    let work = |number: u16| {
-        let _span = span!("{name}: all updates");
-        let amount = i32::from(number) * 3 + 2; // 5, 8, 11, …
-        (0..options.iterations).for_each(|_| update(amount));
-        (0..options.iterations).for_each(|_| update(-amount));
-    };
-    thread::scope(|scope| {
-        let work = &work;
-        let start = |number| {
-            let thread = thread::Builder::new().name(format!("{name} {number}"));
-            thread.spawn_scoped(scope, move || work(number))
-        };
-        let threads: Vec<_> = (1..=options.threads).map(start).collect();
-        join(threads)
-    })
-}
-
-type Started<'scope> = std::io::Result<ScopedJoinHandle<'scope, ()>>;
-
-fn join<'scope>(threads: impl IntoIterator<Item = Started<'scope>>) -> Result<()> {
-    for thread in threads {
-        let thread = thread.context("make a thread")?;
-        thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-    }
-    Ok(())
-}
-
-/// Returns how many updates were lost.
-fn report_outcome(how: &str, options: &Options, account: Account) -> u32 {
-    let made = 2 * u32::from(options.threads) * options.iterations;
-    let lost = made - account.updates;
-    report!("{how}: balance {}", account.balance);
-    report!("updates lost: {lost} of {made}");
-    lost
 }
 
 #[cfg(test)]

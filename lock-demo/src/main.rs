@@ -1,6 +1,7 @@
 //! Lock: two threads, one balance.
 
 mod balance;
+mod lost_update;
 
 use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, files};
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand)]
 enum Lesson {
     Balance(balance::Options),
+    LostUpdate(lost_update::Options),
 }
 
 impl Lessons for Lesson {
@@ -18,18 +20,21 @@ impl Lessons for Lesson {
     fn run(&self) -> Result<()> {
         match self {
             Self::Balance(options) => balance::run(options),
+            Self::LostUpdate(options) => lost_update::run(options),
         }
     }
 
     fn questions(&self) -> &'static [Question] {
         match self {
             Self::Balance(_) => balance::QUESTIONS,
+            Self::LostUpdate(_) => lost_update::QUESTIONS,
         }
     }
 
     fn files(&self) -> Files {
         match self {
             Self::Balance(_) => files!("balance", "lock"),
+            Self::LostUpdate(_) => files!("lost_update", "lost_update"),
         }
     }
 

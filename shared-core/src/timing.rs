@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What [`measure`] found.
+/// What [`measure_in_turn`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measurement {
     /// How many times it was measured.
@@ -19,16 +19,26 @@ pub struct Measurement {
     pub upper_quartile: Duration,
 }
 
-/// Calls `work` `runs` times (at least once) and times each call.
+/// Calls each of `works` in turn, `runs` times (at least once), and times each
+/// call: what disturbs one disturbs the others. A first round is thrown away.
 ///
 /// # Errors
-/// The first one of `work`.
-pub fn measure(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Measurement> {
-    let times = (0..runs.max(1)).map(|_| {
-        let start = Instant::now();
-        work().map(|()| start.elapsed())
-    });
-    Ok(Measurement::of(times.collect::<Result<_>>()?))
+/// The first one of `works`.
+pub fn measure_in_turn<const N: usize>(
+    runs: usize,
+    mut works: [&mut dyn FnMut() -> Result<()>; N],
+) -> Result<[Measurement; N]> {
+    let mut times = [const { Vec::new() }; N];
+    for round in 0..=runs.max(1) {
+        for (work, times) in works.iter_mut().zip(&mut times) {
+            let start = Instant::now();
+            work()?;
+            if round > 0 {
+                times.push(start.elapsed());
+            }
+        }
+    }
+    Ok(times.map(Measurement::of))
 }
 
 impl Measurement {
@@ -58,6 +68,7 @@ impl fmt::Display for Measurement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
 
     #[test]
     fn median_and_quartiles_are_measured_times() {
@@ -70,13 +81,15 @@ mod tests {
     }
 
     #[test]
-    fn measures_at_least_once() {
-        let mut calls = 0;
-        let work = || {
-            calls += 1;
+    fn what_is_measured_takes_turns() {
+        let calls = RefCell::new(String::new());
+        let call = |name| {
+            calls.borrow_mut().push(name);
             Ok(())
         };
-        assert_eq!(measure(0, work).expect("no error").runs, 1);
-        assert_eq!(calls, 1);
+        let works: [&mut dyn FnMut() -> Result<()>; 2] = [&mut || call('a'), &mut || call('b')];
+        let measured = measure_in_turn(2, works).expect("no error");
+        assert_eq!(measured.map(|of| of.runs), [2, 2]);
+        assert_eq!(calls.into_inner(), "ababab");
     }
 }

@@ -1,5 +1,6 @@
 //! Threads: what they share, how they run, what they cost.
 
+mod cost;
 mod start_join;
 
 use shared_core::cli::{Files, Question};
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand)]
 enum Lesson {
     StartJoin(start_join::Options),
+    Cost(cost::Options),
 }
 
 impl Lessons for Lesson {
@@ -18,18 +20,21 @@ impl Lessons for Lesson {
     fn run(&self) -> Result<()> {
         match self {
             Self::StartJoin(options) => start_join::run(options),
+            Self::Cost(options) => cost::run(options),
         }
     }
 
     fn questions(&self) -> &'static [Question] {
         match self {
             Self::StartJoin(_) => start_join::QUESTIONS,
+            Self::Cost(_) => cost::QUESTIONS,
         }
     }
 
     fn files(&self) -> Files {
         match self {
             Self::StartJoin(_) => files!("start_join", "thread"),
+            Self::Cost(_) => files!("cost", "cost"),
         }
     }
 
@@ -43,5 +48,9 @@ impl Lessons for Lesson {
 }
 
 fn main() -> ExitCode {
+    // The lesson `cost` starts this program as a process that does nothing.
+    if cost::is_to_do_nothing() {
+        return ExitCode::SUCCESS;
+    }
     shared_core::main::<Lesson>()
 }

@@ -7,7 +7,6 @@
 
 use shared_core::cli::Question;
 use shared_core::report::{Event, Phase, events, require};
-use shared_core::timing::measure;
 use shared_core::{Context, Result, check, fact, report, span, waiting, who};
 use std::collections::HashSet;
 use std::panic::resume_unwind;
@@ -30,8 +29,8 @@ pub struct Options {
     count: u32,
     /// How long the thread sleeps after each number, in ms (0 to 10000)
     #[arg(long, default_value_t = 50, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u64).range(0..=10_000))]
-    sleep_ms: u64,
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    sleep_ms: u32,
 }
 
 const JOINED: &str = "LoopThread has ended, so I go on";
@@ -53,14 +52,14 @@ pub const QUESTIONS: &[Question] = &[
 ];
 
 pub fn run(options: &Options) -> Result<()> {
-    report!("I make a thread");
+    report!("I start a thread");
     let Options { count, sleep_ms } = *options;
 
     let thread = thread::Builder::new()
         .name("LoopThread".to_owned())
-        .spawn(move || count_up(count, Duration::from_millis(sleep_ms)))
-        .context("make a thread")?;
-    report!("it is started, now I wait for it");
+        .spawn(move || count_up(count, Duration::from_millis(sleep_ms.into())))
+        .context("failed to start a thread")?;
+    report!("it is started; now I wait until it ends");
 
     let joining = waiting!("join");
     // If the thread panicked, so do we.
@@ -68,7 +67,6 @@ pub fn run(options: &Options) -> Result<()> {
     drop(joining);
     report!("{JOINED}");
 
-    measure_start_and_join()?;
     judge(count)
 }
 
@@ -81,35 +79,6 @@ fn count_up(count: u32, sleep: Duration) {
         report!("counting: {n}");
         thread::sleep(sleep);
     }
-}
-
-/// What a start and a join cost: threads that do nothing, one after the other.
-fn measure_start_and_join() -> Result<()> {
-    let cost = measure(100, || {
-        let thread = thread::Builder::new()
-            .spawn(|| ())
-            .context("make a thread")?;
-        thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Ok(())
-    })?;
-    report!("{} × start and join, one by one:", cost.runs);
-    report!("{cost}");
-    report!("on {}", who::machine());
-    fact!("start_and_join_median_us", microseconds(cost.median));
-    fact!(
-        "start_and_join_lower_quartile_us",
-        microseconds(cost.lower_quartile)
-    );
-    fact!(
-        "start_and_join_upper_quartile_us",
-        microseconds(cost.upper_quartile)
-    );
-    fact!("start_and_join_runs", cost.runs);
-    Ok(())
-}
-
-fn microseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }
 
 // A first reading may skip the rest.
