@@ -85,11 +85,13 @@ pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
 
 fn call_target(part: &Part, mut input: Input) -> Result<ExitCode> {
     let mut line = String::new();
-    let read = input.read_line(&mut line).context("read the call")?;
+    let read = input
+        .read_line(&mut line)
+        .context("failed to read the call")?;
     if read == 0 && part.in_a_run {
         return Ok(ExitCode::FAILURE); // the parent is gone
     }
-    let call: Value = serde_json::from_str(&line).context("read the call from stdin")?;
+    let call: Value = serde_json::from_str(&line).context("failed to read the call from stdin")?;
     let target = find(call["target"].as_str().unwrap_or_default())?;
 
     // The parent writes no more, so this read ends when the parent does, or
@@ -100,6 +102,6 @@ fn call_target(part: &Part, mut input: Input) -> Result<ExitCode> {
             let _ = input.read(&mut [0]);
             std::process::exit(1);
         })
-        .context("make a thread")?;
+        .context("failed to start a thread")?;
     (target.call)(call["args"].clone())
 }

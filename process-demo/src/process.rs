@@ -96,8 +96,9 @@ impl Process {
             .as_ref()
             .map_err(|e| anyhow!("arguments of {target}: {e}"))?;
 
-        let mut command = Command::new(std::env::current_exe().context("find this program")?);
-        let context = || format!("start {}", self.name);
+        let mut command =
+            Command::new(std::env::current_exe().context("failed to find this program")?);
+        let context = || format!("failed to start {}", self.name);
 
         let start = about_to_spawn(&self.name)?;
         let hand_on = start.hand_on(command.arg(CHILD)).with_context(context)?;
@@ -108,7 +109,7 @@ impl Process {
             .takes_part(hand_on, &mut process)
             .with_context(context)?;
         writeln!(stdin, "{}", json!({ "target": target, "args": args }))
-            .with_context(|| format!("send its arguments to {}", self.name))?;
+            .with_context(|| format!("failed to send its arguments to {}", self.name))?;
         self.started = Some(Started {
             process,
             guard,
@@ -202,7 +203,7 @@ impl Process {
             bail!("{name}: {verb} before start");
         };
         if started.status.is_none() {
-            send(&mut started.process).with_context(|| format!("{verb} {name}"))?;
+            send(&mut started.process).with_context(|| format!("failed to {verb} {name}"))?;
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ pub fn about_to_spawn(role: &str) -> Result<Start> {
 
 fn start(call: &str, role: &str) -> Result<Start> {
     Ok(Start {
-        starting: Starting::begin().with_context(|| format!("{call} {role}"))?,
+        starting: Starting::begin().with_context(|| format!("failed to {call} {role}"))?,
         role: role.to_owned(),
         // The kernel's order to end with one's parent follows the thread that
         // made the child (PR_SET_PDEATHSIG, prctl(2)): by default it is given
@@ -189,7 +189,7 @@ impl Child {
         );
         let status = wait(self.pid())
             .map_err(Into::into)
-            .with_context(|| format!("wait for {} {self}", self.role))?;
+            .with_context(|| format!("failed to wait for {} {self}", self.role))?;
         if let Some(end) = status.end() {
             self.was_reaped = true;
             if let Some(place) = self.place {

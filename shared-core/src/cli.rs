@@ -1,17 +1,18 @@
 //! The options that all demos share, and the flow of a run: parse, check what
 //! can be checked beforehand, run the lesson, judge, draw.
 
+mod all;
 mod command;
 mod lesson;
 mod predict;
+mod run;
 mod summary;
 mod targets;
 
-use crate::children::{WaitStatus, about_to_spawn};
 use crate::platform::Output;
-use crate::report::{self, CLOSED_PIPE, End, Session, Settings};
-use crate::timeline::{self, Timeline, svg, text};
+use crate::report::{self, Settings};
 use crate::{cause, complain, ending, platform, who};
+use all::run_all;
 use anyhow::{Context, Result};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use command::{ALL, chosen_options, command, lesson_names, parse};
@@ -19,9 +20,8 @@ pub use lesson::Files;
 use lesson::Text;
 use predict::Prediction;
 pub use predict::{Question, UNKNOWABLE};
-use serde_json::{Map, Value};
+use run::{About, run_lesson};
 use std::io::{self, ErrorKind, IsTerminal};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use summary::Summary;
@@ -128,7 +128,7 @@ pub fn main<L: Lessons>() -> ExitCode {
     };
     let status = status.unwrap_or_else(|error| {
         ending::park_if_ending(); // then this is but a consequence
-        complain(format_args!("{}: {}", L::DEMO, cause(error)));
+        complain(format_args!("{}", cause(error)));
         FAILED
     });
     if !ending::is_first_process() {
@@ -142,9 +142,10 @@ pub fn main<L: Lessons>() -> ExitCode {
 fn print(text: &str) -> Result<u8> {
     let printed = Output::stdout().and_then(|stdout| stdout.write(text));
     match printed {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(anyhow::anyhow!("write to stdout: {}", cause(error)))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::anyhow!(
+            "failed to write to stdout: {}",
+            cause(error)
+        )),
         _ => Ok(0),
     }
 }
@@ -159,9 +160,9 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     if chosen == Some(ALL) {
         if options.svg.is_some() || options.trace.is_some() || options.predict {
             let one = "--predict, --svg and --trace take one lesson, not all";
-            return Ok(bad_usage::<L>(one));
+            return Ok(bad_usage(one));
         }
-        return run_all::<L>(&names, &options);
+        return run_all(&names, &options);
     }
     let name = chosen.unwrap_or(&names[0]);
     let lesson = match chosen {
@@ -174,9 +175,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         let Some(path) = path else { continue };
         let target = Target::open(option, path)?;
         if let Some(other) = target.shares_with(&targets)? {
-            return Ok(bad_usage::<L>(&format!(
-                "{other} and {option} name one file"
-            )));
+            return Ok(bad_usage(&format!("{other} and {option} name one file")));
         }
         targets.push(target);
     }
@@ -184,7 +183,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     let given = chosen_options(command, matches, name);
     let mut predictions = Vec::new();
     if options.predict {
-        match Prediction::ask(lesson.questions(), &given, L::DEMO) {
+        match Prediction::ask(lesson.questions(), &given) {
             Err(error) if error.is::<BadUsage>() => {
                 complain(format_args!("{error}"));
                 return Ok(BAD_USAGE);
@@ -195,10 +194,10 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
 
     if options.json {
         let words = Summary::interrupted(L::DEMO, name).to_line();
-        let output = Output::stdout().context("stdout")?;
+        let output = Output::stdout().context("failed to open stdout")?;
         ending::set_last_words(Some((output, words.into())));
     }
-    ending::begin_run().context("catch signals")?;
+    ending::begin_run().context("failed to catch signals")?;
     if let Some(parent) = options.started_by {
         platform::die_with(parent);
     }
@@ -224,8 +223,8 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     Ok(status)
 }
 
-fn bad_usage<L: Lessons>(what: &str) -> u8 {
-    complain(format_args!("{}: {what}", L::DEMO));
+fn bad_usage(what: &str) -> u8 {
+    complain(format_args!("{what}"));
     BAD_USAGE
 }
 
@@ -256,126 +255,6 @@ fn print_what_else<L: Lessons>(names: &[String]) -> Result<u8> {
         L::DEMO,
         names[0]
     ))
-}
-
-/// Runs each lesson in a process of its own, so that no thread of one stands in
-/// the way of another's fork, and returns the worst exit status.
-fn run_all<L: Lessons>(names: &[String], options: &Options) -> Result<u8> {
-    ending::begin_run().context("catch signals")?;
-    ending::send_signals_on();
-    let program = std::env::current_exe().context("find this program")?;
-    let mut worst = 0;
-    for name in names {
-        let mut command = std::process::Command::new(&program);
-        command.args([name, "--started-by", &who::pid().to_string()]);
-        command.args(options.json.then_some("--json"));
-
-        let start = about_to_spawn(name)?;
-        let mut process = command.spawn().with_context(|| format!("start {name}"))?;
-        let mut child = start.made(process.id());
-        ending::sent_on(); // if it came just before `made`
-        let status = child.reap(|_| process.wait())?;
-        if let Some(signal) = ending::sent_on() {
-            return Ok(u8::try_from(128 + signal).unwrap_or(FAILED));
-        }
-        let status = match status.end() {
-            Some(End::Exited(status)) => u8::try_from(status).unwrap_or(FAILED),
-            end => {
-                let how = end.map(|end| end.to_string()).unwrap_or_default();
-                complain(format_args!("{} {name}: {how}", L::DEMO));
-                FAILED
-            }
-        };
-        worst = worst.max(status);
-        if i32::from(status) == CLOSED_PIPE || status == INTERRUPTED {
-            return Ok(status);
-        }
-    }
-    Ok(worst)
-}
-
-/// What is known of a lesson before it runs.
-struct About<'a> {
-    name: &'a str,
-    text: Text,
-    /// Its options.
-    given: Map<String, Value>,
-    predictions: Vec<Prediction>,
-}
-
-/// Runs one lesson and returns its exit status.
-fn run_lesson<L: Lessons>(
-    session: &Session,
-    about: About<'_>,
-    lesson: &L,
-    targets: Vec<Target>,
-) -> Result<u8> {
-    let About {
-        name,
-        text,
-        given,
-        predictions,
-    } = about;
-    let title = format!("{} {name}: {}", L::DEMO, text.claim);
-    let width = session.settings.width.unwrap_or(80);
-    let json = session.settings.quiet;
-    if !json {
-        session.say(&(textwrap::fill(&title, width) + "\n"));
-    }
-    let outcome = catch_unwind(AssertUnwindSafe(|| lesson.run()))
-        // The panic hook has printed the message and the place.
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("the lesson panicked")));
-    report::close_lane();
-    ending::park_if_ending(); // what the lesson returned is but a consequence
-    let interrupted = matches!(&outcome, Err(error) if error.is::<Interrupted>());
-
-    let (events, cut_off) = report::all_events()?;
-    let timeline = Timeline::new(&events);
-    let damaged = (!timeline.something_was_cut_off())
-        .then(|| cut_off.first())
-        .flatten();
-    let error = outcome.err().map(cause);
-    let error = error.or_else(|| Some(format!("damaged event: {}", damaged?)));
-    let mut summary = Summary::new(L::DEMO, name, given, &events, cut_off.len(), error);
-    summary.reveal(predictions);
-    let mut status = match summary.ok {
-        _ if interrupted => INTERRUPTED,
-        true => 0,
-        false => FAILED,
-    };
-
-    ending::set_last_words(None); // here are better ones
-    let said = match () {
-        () if json => timeline::json_lines(&events) + &summary.to_line(),
-        () if interrupted => String::new(), // one line says it, below
-        () => {
-            let picture = text::draw(&timeline, width, session.settings.colour);
-            let after = text.after_checks(&lesson.files(), L::DEMO, width.clamp(40, 80));
-            let checks = summary.check_lines(width);
-            let revealed = summary.prediction_lines(width);
-            format!("\n{picture}{checks}{revealed}{after}")
-        }
-    };
-    if let Err(error) = session.print(&said)
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        complain(format_args!(
-            "{}: write to stdout: {}",
-            L::DEMO,
-            cause(error)
-        ));
-        status = FAILED;
-    } // if the reader is gone, the status tells all the same
-    for mut target in targets {
-        target.write(&match target.option() {
-            "--svg" => svg::draw(&timeline, &title, &who::machine()),
-            _ => timeline::trace(&events),
-        })?;
-    }
-    if let Some(error) = &summary.error {
-        complain(format_args!("{} {name}: {error}", L::DEMO));
-    }
-    Ok(status)
 }
 
 /// The columns of the terminal, if stdout is one that says.

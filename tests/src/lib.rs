@@ -42,6 +42,13 @@ pub fn lessons(demo: &str) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
+/// All lessons of all demos: the demo, and the name of the lesson.
+#[must_use]
+pub fn all_lessons() -> Vec<(&'static str, String)> {
+    let of = |demo| lessons(demo).into_iter().map(move |lesson| (demo, lesson));
+    DEMOS.into_iter().flat_map(of).collect()
+}
+
 /// The lessons that the text of `--help` lists.
 #[must_use]
 pub fn listed_lessons(help: &str) -> Vec<&str> {

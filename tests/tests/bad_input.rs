@@ -8,7 +8,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use tests::{DEMOS, Run, program, root, tool};
+use tests::{DEMOS, Run, all_lessons, program, root, tool};
 
 #[test]
 fn wrong_calls_are_refused_before_anything_starts() {
@@ -131,7 +131,7 @@ fn a_file_that_cannot_be_written_is_found_out_beforehand() {
             assert_eq!(run.stdout, "");
             assert!(
                 run.stderr
-                    .starts_with(&format!("fork-demo: write {file}: ")),
+                    .starts_with(&format!("fork-demo: failed to write {file}: ")),
                 "{run:#?}"
             );
             assert!(run.stderr.contains(message), "{run:#?}");
@@ -212,23 +212,17 @@ fn a_child_whose_parent_is_gone_ends_without_a_word() {
 }
 
 #[test]
-fn a_refused_process_or_thread_ends_the_other_demos_cleanly() {
+fn a_refused_process_or_thread_ends_every_lesson_cleanly() {
     if !tool("strace") {
         return;
     }
-    for (demo, lesson, most) in [
-        ("process-demo", "run", 2),
-        ("process-demo", "ends", 7),
-        ("pool-demo", "tasks", 14),
-        ("thread-demo", "start-join", 3),
-        ("lock-demo", "balance", 7),
-    ] {
-        for made in 0..most {
-            let run = refused_after(made, demo, lesson).run();
+    for (demo, lesson) in all_lessons() {
+        for made in 0..16 {
+            let run = refused_after(made, demo, &lesson).run();
             // With as many as it needs it does what it should; without any it
             // cannot.
             if made > 0 && run.status == Some(0) {
-                continue;
+                break;
             }
             let run = run.expect_status(1);
             let cause = "Resource temporarily unavailable";

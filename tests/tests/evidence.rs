@@ -29,7 +29,7 @@ fn a_cut_off_record_is_an_error_unless_something_was_killed() {
     assert_eq!(run.summary()["cut_off"], 1);
     let run = storm("garble --json").run().expect_status(1);
     assert_eq!(run.summary()["cut_off"], 1);
-    let error = "storm garble: damaged event: {\"name\":\"half\n";
+    let error = "storm: damaged event: {\"name\":\"half\n";
     assert_eq!(run.stderr, error);
 }
 

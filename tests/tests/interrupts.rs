@@ -59,7 +59,7 @@ fn ctrl_c_ends_a_pool_with_one_line() {
         let target = if to_the_group { group(parent) } else { parent };
         kill(target, Signal::SIGINT).expect("kill");
         let end = run.finish().expect_status(130);
-        let line = "pool-demo tasks: interrupted: 0 of 6 tasks done, 6 not\n";
+        let line = "pool-demo: interrupted: 0 of 6 tasks done, 6 not\n";
         assert_eq!(end.stderr, line, "{end:#?}");
     }
 }
@@ -326,7 +326,7 @@ fn children_that_nobody_waits_for_are_reaped_at_the_end() {
         .args(["too-many"])
         .run()
         .expect_status(1);
-    let limit = "storm too-many: fork child: no more than 1024 children at one time";
+    let limit = "storm: failed to fork child: no more than 1024 children at one time";
     assert!(run.stderr.starts_with(limit), "{run:#?}");
 }
 

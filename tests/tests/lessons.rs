@@ -8,15 +8,8 @@
 
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use tests::{Outcome, Run, lessons};
-
-const HEADLINES: [(&str, &str); 5] = [
-    ("fork-demo", "returns-twice"),
-    ("process-demo", "run"),
-    ("pool-demo", "tasks"),
-    ("thread-demo", "start-join"),
-    ("lock-demo", "balance"),
-];
+use std::fs;
+use tests::{DEMOS, Outcome, Run, all_lessons, lessons, workspace};
 
 fn json(demo: &str, args: &[&str]) -> Outcome {
     Run::program(demo).args(args).args(["--json"]).run()
@@ -35,7 +28,8 @@ fn of<'a>(events: &'a [Value], category: &'a str) -> impl Iterator<Item = &'a Va
 
 #[test]
 fn without_arguments_a_demo_runs_its_headline_lesson() {
-    for (demo, lesson) in HEADLINES {
+    for demo in DEMOS {
+        let lesson = lessons(demo).swap_remove(0);
         let run = Run::program(demo).run().expect_status(0);
         assert!(
             run.stdout.starts_with(&format!("{demo} {lesson}: ")),
@@ -58,13 +52,13 @@ fn without_arguments_a_demo_runs_its_headline_lesson() {
 
 #[test]
 fn json_is_the_events_in_order_of_time_and_then_the_summary() {
-    for (demo, lesson) in HEADLINES {
-        let run = json(demo, &[lesson]).expect_status(0);
+    for (demo, lesson) in all_lessons() {
+        let run = json(demo, &[&lesson]).expect_status(0);
         let mut lines = run.json();
         let summary = lines.pop().unwrap_or_default()["summary"].take();
         assert_eq!(
             (summary["demo"].as_str(), summary["lesson"].as_str()),
-            (Some(demo), Some(lesson))
+            (Some(demo), Some(&*lesson))
         );
         assert_eq!(summary["ok"], true);
         let checks = summary["checks"].as_array().expect("checks");
@@ -82,7 +76,7 @@ fn json_is_the_events_in_order_of_time_and_then_the_summary() {
     }
 }
 
-/// In each thread every span that begins ends, and the thread has a name.
+/// In each thread that was not killed every span that begins ends, and the thread has a name.
 fn assert_spans_are_balanced(events: &[Value]) {
     let mut depth: HashMap<(i64, i64), i64> = HashMap::new();
     let mut named = HashSet::new();
@@ -102,7 +96,11 @@ fn assert_spans_are_balanced(events: &[Value]) {
         assert!(*depth >= 0, "an end without a beginning: {event}");
     }
     for (lane, depth) in depth {
-        assert_eq!(depth, 0, "{lane:?}");
+        let killed = of(events, "reaped").any(|reaped| {
+            let args = &reaped["args"];
+            reaped["pid"] == lane.0 && !args["signal"].is_null()
+        });
+        assert!(depth == 0 || killed, "{lane:?}");
         assert!(
             named.contains(&(lane, "\"thread_name\"".to_owned())),
             "{lane:?}"
@@ -112,7 +110,7 @@ fn assert_spans_are_balanced(events: &[Value]) {
 
 #[test]
 fn all_gives_one_summary_a_lesson() {
-    for (demo, _) in HEADLINES {
+    for demo in DEMOS {
         let run = json(demo, &["all"]).expect_status(0);
         let summaries: Vec<Value> = run
             .json()
@@ -232,13 +230,52 @@ fn a_thread_has_the_pid_of_its_process_and_a_tid_of_its_own() {
 }
 
 #[test]
-fn the_balance_is_wrong_by_construction_and_exact_with_a_lock() {
+fn the_parent_is_told_how_each_process_ended() {
+    let args = ["ends", "--status", "255"];
+    let summary = json("process-demo", &args).expect_status(0).summary();
+    assert_eq!(number(&summary, "returned_status"), 255);
+    assert_eq!(number(&summary, "panicked_status"), 101);
+    assert_eq!(summary["facts"]["asked_end"], "signal: 15 (SIGTERM)");
+    assert_eq!(summary["facts"]["killed_end"], "signal: 9 (SIGKILL)");
+    assert_eq!(summary["facts"]["dropped_daemon"], "it ends");
+}
+
+#[test]
+fn the_second_deposit_is_lost_by_construction() {
+    for (first, second) in [("5", "8"), ("1000", "1")] {
+        let args = [
+            "lost-update",
+            "--step-ms",
+            "0",
+            "--first",
+            first,
+            "--second",
+            second,
+        ];
+        let summary = json("lock-demo", &args).expect_status(0).summary();
+        assert_eq!(number(&summary, "balance").to_string(), first);
+    }
+}
+
+#[test]
+fn what_a_thread_and_a_process_cost_is_measured_as_often_as_asked() {
+    let args = ["cost", "--rounds", "20"];
+    let facts = json("thread-demo", &args).expect_status(0).summary()["facts"].take();
+    assert_eq!(facts["rounds"], 20);
+    for name in ["thread", "process"] {
+        let quartiles = ["lower_quartile", "median", "upper_quartile"];
+        let quartiles = quartiles.map(|of| facts[format!("{name}_{of}_us")].as_f64());
+        assert!(quartiles.is_sorted() && quartiles[0] > Some(0.0), "{facts}");
+    }
+}
+
+#[test]
+fn the_balance_is_exact_with_a_lock() {
     for args in [
         &["balance"][..],
         &["balance", "--threads", "7", "--iterations", "3000"],
     ] {
         let summary = json("lock-demo", args).expect_status(0).summary();
-        assert_eq!(number(&summary, "forced_balance"), 5);
         assert_eq!(number(&summary, "locked_balance"), 0);
         let lost = number(&summary, "lost_updates");
         assert!(lost > 0 || number(&summary, "unlocked_balance") == 0);
@@ -273,64 +310,103 @@ fn a_failed_check_says_what_was_expected_and_what_was_seen() {
 
 #[test]
 fn a_run_says_why_and_what_to_try_next() {
-    for (demo, _) in HEADLINES {
-        for lesson in lessons(demo) {
-            let run = Run::program(demo).args([&lesson]).run().expect_status(0);
-            let help = Run::program(demo).args([&*lesson, "--help"]).run();
-            let (_, after) = run.stdout.rsplit_once("✔ ").expect("a check");
-            let (_, after) = after.split_once("\n\n").expect("why");
-            let (why, rest) = after.split_once("\n\n").expect("a paragraph");
-            // The same text, however it is wrapped; with its source.
-            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(
-                words(&help.stdout).contains(&words(why)),
-                "{demo} {lesson}: {why}"
-            );
-            let has_source = ["(2)", "(3)", "(7)", "(3p)", "(5)"]
-                .iter()
-                .any(|s| why.contains(s));
-            assert!(has_source, "{demo} {lesson} names no source: {why}");
-            let tries = rest.lines().filter(|line| line.contains("cargo run -p "));
-            for line in tries.clone() {
-                let (_, args) = line.split_once(" -- ").expect("arguments");
-                let _ = Run::program(demo)
-                    .args(args.split(' '))
-                    .run()
-                    .expect_status(0);
+    for (demo, lesson) in all_lessons() {
+        let run = Run::program(demo).args([&lesson]).run().expect_status(0);
+        let help = Run::program(demo).args([&*lesson, "--help"]).run();
+        let (_, after) = run.stdout.rsplit_once("✔ ").expect("a check");
+        let (_, after) = after.split_once("\n\n").expect("why");
+        let (why, rest) = after.split_once("\n\n").expect("a paragraph");
+        // The same text, however it is wrapped; with its source.
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words(&help.stdout).contains(&words(why)),
+            "{demo} {lesson}: {why}"
+        );
+        let has_source = ["(2)", "(3)", "(7)", "(3p)", "(5)"]
+            .iter()
+            .any(|s| why.contains(s));
+        assert!(has_source, "{demo} {lesson} names no source: {why}");
+        let tries = rest.lines().filter(|line| line.contains("cargo run -p "));
+        for line in tries.clone() {
+            let (_, args) = line.split_once(" -- ").expect("arguments");
+            let _ = Run::program(demo)
+                .args(args.split(' '))
+                .run()
+                .expect_status(0);
+        }
+        assert!(tries.count() >= 1, "{demo} {lesson} has nothing to try");
+        let files = rest
+            .lines()
+            .find(|line| line.starts_with("Code: "))
+            .expect("files");
+        for file in files.split_whitespace().filter(|word| word.contains('/')) {
+            assert!(tests::workspace().join(file).is_file(), "{file}");
+        }
+        // What lessons there are is said only to who has named none.
+        assert!(!run.stdout.contains("\nLessons: "), "{}", run.stdout);
+    }
+}
+
+/// The options of a lesson that have a default: name, default, and the text of
+/// its help.
+fn options(demo: &str, lesson: &str) -> Vec<(String, String, String)> {
+    let help = Run::program(demo).args([lesson, "-h"]).run();
+    let help = help.expect_status(0).stdout;
+    let (_, options) = help.split_once("Options:\n").expect("options");
+    let (options, _) = options.split_once("\nOutput:").expect("output");
+    let options = options.replace("\n          ", " ");
+    let options = options.lines().filter_map(|line| {
+        let (text, default) = line.rsplit_once("[default: ")?;
+        let name = text.split_whitespace().next()?;
+        Some((
+            name.to_owned(),
+            default.trim_end_matches(']').to_owned(),
+            text.to_owned(),
+        ))
+    });
+    options.collect()
+}
+
+#[test]
+fn an_option_that_is_a_number_says_its_range_and_keeps_to_it() {
+    for (demo, lesson) in all_lessons() {
+        for (name, default, text) in options(demo, &lesson) {
+            if default.parse::<i64>().is_err() {
+                continue;
             }
-            assert!(tries.count() >= 1, "{demo} {lesson} has nothing to try");
-            let files = rest
-                .lines()
-                .find(|line| line.starts_with("Code: "))
-                .expect("files");
-            for file in files.split_whitespace().filter(|word| word.contains('/')) {
-                assert!(tests::workspace().join(file).is_file(), "{file}");
+            let range = text
+                .rsplit_once('(')
+                .and_then(|(_, range)| range.split_once(" to "));
+            let (low, high) = range.expect("a range in brackets");
+            let high = high.split(')').next().unwrap_or_default();
+            let [low, high] = [low, high].map(|bound| bound.parse::<i64>().expect("a bound"));
+            for beyond in [low - 1, high + 1] {
+                let run = Run::program(demo).args([&lesson, &name, &beyond.to_string()]);
+                let run = run.run().expect_status(2);
+                let range = format!("{beyond} is not in {low}..={high}");
+                assert!(run.stderr.contains(&range), "{run:#?}");
+                assert_eq!(run.stdout, "");
             }
-            // What lessons there are is said only to who has named none.
-            assert!(!run.stdout.contains("\nLessons: "), "{}", run.stdout);
         }
     }
 }
 
 #[test]
-fn an_option_that_is_a_number_says_its_range() {
-    for (demo, _) in HEADLINES {
-        for lesson in lessons(demo) {
-            let help = Run::program(demo)
-                .args([&*lesson, "-h"])
-                .run()
-                .expect_status(0)
-                .stdout;
-            let (_, options) = help.split_once("Options:\n").expect("options");
-            let (options, _) = options.split_once("\nOutput:").expect("output");
-            let options = options.replace("\n          ", " ");
-            for option in options.lines().filter(|line| line.contains("[default: ")) {
-                let (_, default) = option.rsplit_once("[default: ").expect("a default");
-                if default.trim_end_matches(']').parse::<i64>().is_ok() {
-                    assert!(option.contains(" to "), "{demo} {lesson}: {option}");
-                }
-            }
-        }
+fn a_lesson_has_a_section_with_a_transcript_and_a_test_of_its_own() {
+    let tests = fs::read_to_string(workspace().join("tests/tests/lessons.rs"));
+    let tests = tests.expect("these tests");
+    for (demo, lesson) in all_lessons() {
+        let readme = workspace().join(demo).join("README.md");
+        let readme = fs::read_to_string(readme).expect("a README");
+        let section = readme.split("\n## ").find(|section| {
+            let title = section.lines().next();
+            title == Some(&lesson)
+        });
+        let section = section.unwrap_or_else(|| panic!("{demo}: no section {lesson}"));
+        let command = format!("```console\n$ cargo run -q -p {demo} -- {lesson}");
+        assert!(section.contains(&command), "{demo} {lesson}: no transcript");
+        let quoted = format!("\"{lesson}\"");
+        assert!(tests.contains(&quoted), "{demo} {lesson} has no test here");
     }
 }
 

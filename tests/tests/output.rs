@@ -7,8 +7,8 @@
 )]
 
 use serde_json::Value;
-use std::collections::HashSet;
-use tests::{DEMOS, Run, program, tool};
+use std::collections::{HashMap, HashSet};
+use tests::{DEMOS, Run, all_lessons, lessons, program, tool};
 
 const PROCESSES: usize = 64;
 const LINES: usize = 1000;
@@ -191,6 +191,61 @@ fn colour_is_for_terminals_that_want_it() {
     assert!(!colour(terminal().env("NO_COLOR", "1")));
     assert!(!colour(terminal().env("TERM", "dumb")));
     assert!(!colour(Run::program("fork-demo")));
+}
+
+/// The colour that begins in a line, and the text behind it up to a sign.
+fn coloured(line: &str, until: char) -> Option<(&str, &str)> {
+    let (_, coloured) = line.split_once("\u{1b}[38;5;")?;
+    let (colour, text) = coloured.split_once('m')?;
+    Some((
+        colour,
+        text.split_once(until)?
+            .0
+            .trim()
+            .trim_end_matches("\u{1b}[0m")
+            .trim(),
+    ))
+}
+
+#[test]
+fn twelve_lanes_have_twelve_colours_the_same_in_the_lines_and_in_the_timeline() {
+    if !tool("script") {
+        return;
+    }
+    for (script, lanes) in [
+        ("{fork-demo} returns-twice --children 11", 12),
+        ("{lock-demo} balance --threads 2 --iterations 1", 5),
+        ("{pool-demo} tasks --workers 10 --tasks 20 --work-ms 1", 12),
+    ] {
+        let run = in_a_terminal(script, 100).env("TERM", "xterm").run();
+        let run = run.expect_status(0);
+        let rows = run.stdout.lines().filter(|line| line.contains('┃'));
+        let mut colours = HashMap::new();
+        for row in rows {
+            let label = row.split('\u{1b}').next().unwrap_or_default().trim();
+            let (colour, _) = coloured(row, '┃').expect("a colour");
+            assert_eq!(
+                colours.insert(label, colour),
+                None,
+                "two lanes called {label}"
+            );
+        }
+        let different: HashSet<&&str> = colours.values().collect();
+        assert_eq!(
+            (colours.len(), different.len()),
+            (lanes, lanes),
+            "{colours:?}"
+        );
+        let said = run.stdout.lines().filter_map(|line| coloured(line, '│'));
+        let mut count = 0;
+        for (colour, speaker) in said {
+            let speaker = speaker.split(" ← ").next().unwrap_or_default();
+            let speaker = speaker.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(colours.get(&*speaker), Some(&colour), "{speaker}");
+            count += 1;
+        }
+        assert!(count >= 4, "{run:#?}");
+    }
 }
 
 #[test]
@@ -414,19 +469,16 @@ fn the_trace_names_processes_and_threads() {
 
 #[test]
 fn a_snippet_is_printed_as_it_is() {
-    for (demo, snippet) in [
-        ("fork-demo", "fork"),
-        ("process-demo", "process"),
-        ("pool-demo", "pool"),
-        ("thread-demo", "thread"),
-        ("lock-demo", "lock"),
-    ] {
-        let path = tests::workspace().join(format!("{demo}/examples/{snippet}.rs"));
-        let text = std::fs::read_to_string(path).expect("the snippet");
-        let run = Run::program(demo)
-            .args(["--snippet"])
-            .run()
-            .expect_status(0);
-        assert_eq!(run.stdout, text);
+    for (demo, lesson) in all_lessons() {
+        let run = Run::program(demo).args([&lesson]).run().expect_status(0);
+        let (_, path) = run.stdout.rsplit_once("To copy: ").expect("a path");
+        let text = std::fs::read_to_string(tests::workspace().join(path.trim_end()));
+        let run = Run::program(demo).args([&*lesson, "--snippet"]).run();
+        let run = run.expect_status(0);
+        assert_eq!(run.stdout, text.expect("a snippet"));
+        if lessons(demo)[0] == lesson {
+            let bare = Run::program(demo).args(["--snippet"]).run();
+            assert_eq!(bare.expect_status(0).stdout, run.stdout);
+        }
     }
 }

@@ -65,7 +65,10 @@ fn what_is_no_answer_is_refused_before_the_run() {
     ] {
         let run = predict(command, &format!("{answer}\n")).expect_status(2);
         assert_eq!(run.stdout, "");
-        assert!(run.stderr.contains("is no answer, but "), "{run:#?}");
+        assert!(
+            run.stderr.contains("is not an answer; expected: "),
+            "{run:#?}"
+        );
     }
     let run = Run::program("fork-demo").args(["all", "--predict"]).run();
     assert!(

@@ -33,8 +33,10 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 5] = [
-    ("│ median ", ")"),
+const MEASURED: [(&str, &str); 7] = [
+    ("│ a thread: median ", ")"),
+    ("│ a process: median ", ")"),
+    ("│ process / thread: ", ""),
     ("│ without a lock: balance ", ""),
     ("│ updates lost: ", " of"),
     // Which worker takes which task is not certain.
@@ -143,6 +145,8 @@ fn every_transcript_is_what_its_command_prints() {
             let difference = difference(&canonical(output), &canonical(&run.stdout));
             if !difference.is_empty() {
                 wrong += &format!("{}: {command}\n{difference}\n", readme.display());
+            }
+            if rewrite {
                 let (old, with) = (format!("$ {command}\n{output}"), &run.stdout);
                 new = new.replace(&old, &format!("$ {command}\n{with}"));
             }
@@ -181,20 +185,29 @@ fn a_falsified_transcript_is_noticed() {
     }
 }
 
-/// The rows of the tables in the root README whose lesson is there: the number
-/// of the statement, if it is one of the notes', the lesson's demo and name, its file.
+/// The lessons in the tables of the root README: the number of the statement, if it
+/// is one of the notes', the lesson's demo and name, its file.
 fn rows() -> Vec<(Option<u32>, String, String)> {
     let text = fs::read_to_string(workspace().join("README.md")).expect("a README");
     let rows = text.lines().filter(|line| line.starts_with("| "));
-    let with_source = rows.filter_map(|row| {
-        let (before, link) = row.rsplit_once("](")?;
-        let source = link.split(')').next()?;
-        let number = row.split('|').nth(1)?.trim().parse().ok();
-        let (_, command) = before.split_once("`cargo run -p ")?;
-        let command = command.split('`').next()?.replace(" --", "");
-        Some((number, command, source.to_owned()))
+    let lessons = rows.flat_map(|row| {
+        let number = row
+            .split('|')
+            .nth(1)
+            .and_then(|cell| cell.trim().parse().ok());
+        // A statement may have several lessons, each with its source.
+        let behind = |begin: &'static str, end| {
+            let parts = row.split(begin).skip(1);
+            parts.filter_map(move |part| part.split(end).next())
+        };
+        let commands = behind("`cargo run -p ", '`');
+        let commands: Vec<_> = commands.map(|words| words.replace(" --", "")).collect();
+        let sources: Vec<_> = behind("](", ')').map(str::to_owned).collect();
+        assert_eq!(commands.len(), sources.len(), "{row}");
+        let both = commands.into_iter().zip(sources);
+        both.map(move |(command, source)| (number, command, source))
     });
-    with_source.collect()
+    lessons.collect()
 }
 
 /// The numbers behind `(notes ` or `(note ` in the first lines of a lesson.

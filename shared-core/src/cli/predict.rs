@@ -45,11 +45,7 @@ impl Prediction {
     ///
     /// # Errors
     /// An answer that is none: bad usage.
-    pub(super) fn ask(
-        questions: &[Question],
-        options: &Map<String, Value>,
-        demo: &str,
-    ) -> Result<Vec<Self>> {
+    pub(super) fn ask(questions: &[Question], options: &Map<String, Value>) -> Result<Vec<Self>> {
         let mut predictions = Vec::new();
         for about in questions {
             let question = fill_in(about.text, options);
@@ -60,13 +56,15 @@ impl Prediction {
             // Nobody to ask is no reason not to run.
             let _ = write!(io::stderr(), "{question}\n  ({what}) > ");
             let mut line = String::new();
-            let read = io::stdin().read_line(&mut line).context("read an answer")?;
+            let read = io::stdin()
+                .read_line(&mut line)
+                .context("failed to read an answer")?;
             let answer = line.trim();
             if !io::stdin().is_terminal() {
                 let _ = writeln!(io::stderr()); // nobody has typed a newline
             }
             if read > 0 && !about.allows(answer) {
-                let bad = format!("{demo}: {answer:?} is no answer, but {what} is");
+                let bad = format!("{answer:?} is not an answer; expected: {what}");
                 return Err(BadUsage(bad).into());
             }
             predictions.push(Self {

@@ -50,7 +50,7 @@ impl Target {
         if let Some(other) = other {
             return Ok(Some(other.option));
         }
-        let standard = platform::standard_files().context("stdout")?;
+        let standard = platform::standard_files().context("failed to open stdout")?;
         for (name, file) in ["stdout", "stderr"].into_iter().zip(&standard) {
             // What the system does not tell of is no regular file.
             if identity(file).ok().flatten().as_ref() == Some(own) {
@@ -121,5 +121,5 @@ fn identity(file: &File) -> std::io::Result<Option<Handle>> {
 }
 
 fn failed(path: &Path, error: &Error) -> anyhow::Error {
-    anyhow::anyhow!("write {}: {}", path.display(), cause(error))
+    anyhow::anyhow!("failed to write {}: {}", path.display(), cause(error))
 }

@@ -225,9 +225,9 @@ pub const ENTRIES: &[Entry] = &[
         // The function is called, and the thread is made from nothing: in
         // Python Thread(target=count_up()).
         file: "thread-demo/src/start_join.rs",
-        text: ".spawn(move || count_up(count, Duration::from_millis(sleep_ms)))",
+        text: ".spawn(move || count_up(count, Duration::from_millis(sleep_ms.into())))",
         instead: ".spawn({
-            count_up(count, Duration::from_millis(sleep_ms));
+            count_up(count, Duration::from_millis(sleep_ms.into()));
             || ()
         })",
         run: "thread-demo start-join --sleep-ms 1",
@@ -252,30 +252,57 @@ pub const ENTRIES: &[Entry] = &[
         run: "thread-demo start-join --count 1 --sleep-ms 500",
         check: "MainThread went on only after LoopThread had ended",
     },
-    // lock-demo balance
+    // thread-demo cost
+    Entry {
+        // The thread does more than the process. As good as certain: a process is
+        // started and reaped in less than half a second, at least in most rounds.
+        file: "thread-demo/src/cost.rs",
+        text: ".spawn(|| ())",
+        instead: ".spawn(|| thread::sleep(Duration::from_millis(500)))",
+        run: "thread-demo cost --rounds 10",
+        check: "to start and join a thread takes less time than a process",
+    },
+    // lock-demo lost-update
     Entry {
         // The first thread waits too late, when it has stored. Certain: the
         // second one waits for it.
-        file: "lock-demo/src/balance.rs",
-        text: "let _ = loaded.send(());
-                let _ = wait_until_stored.recv();
-                account.store(before.add(5));",
-        instead: "account.store(before.add(5));
-                let _ = loaded.send(());
-                let _ = wait_until_stored.recv();",
-        run: "lock-demo balance --iterations 1",
-        check: "forced: of two deposits, 5 and 8, only the 5 is in the balance",
+        file: "lock-demo/src/lost_update.rs",
+        text: "let _ = has_read.send(());
+            wait(&wait_until_written);
+            // The balance is another one by now.
+            write(balance, before + options.first, step);",
+        instead: "write(balance, before + options.first, step);
+            let _ = has_read.send(());
+            wait(&wait_until_written);",
+        run: "lock-demo lost-update --step-ms 1",
+        check: "of the two deposits only the first one is in the balance",
     },
+    Entry {
+        // The second thread waits until the first one has written.
+        file: "lock-demo/src/lost_update.rs",
+        text: "let _ = has_read.send(());
+            wait(&wait_until_written);
+            // The balance is another one by now.
+            write(balance, before + options.first, step);",
+        instead: "write(balance, before + options.first, step);
+            let _ = has_read.send(());
+            drop(wait_until_written);",
+        run: "lock-demo lost-update --step-ms 1",
+        check: "both threads read the balance before either had written it",
+    },
+    // lock-demo balance
     Entry {
         // The balance is wrong for another reason: less is withdrawn than was
         // deposited. Certain: the threads take turns, so no update is lost.
         file: "lock-demo/src/balance.rs",
-        text: "(0..options.iterations).for_each(|_| update(amount));
-        (0..options.iterations).for_each(|_| update(-amount));",
+        text: "update(amount, true);
+        update(-amount, false);
+        everyone.wait(); // until each thread is as far as this one",
         instead: "static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock();
-        (0..options.iterations).for_each(|_| update(amount));
-        (0..options.iterations).for_each(|_| update(1 - amount));",
+        update(amount, true);
+        update(1 - amount, false);
+        drop(everyone);",
         run: "lock-demo balance --iterations 10",
         check: "without a lock: where the balance is wrong, updates were lost",
     },
@@ -284,9 +311,16 @@ pub const ENTRIES: &[Entry] = &[
         // the threads gives way 20000 times in between.
         file: "lock-demo/src/balance.rs",
         text: "let mut account = account.lock();
+        // From here on no other thread comes in, until `account` is dropped.
+        drop(waiting);
+        let _holding = first.then(|| span!(\"hold\"));
+        if first {
+            thread::sleep(HOLD);
+        }
         let before = *account;
         *account = before.add(amount);",
-        instead: "let before = *account.lock();
+        instead: "drop(waiting);
+        let before = *account.lock();
         thread::yield_now();
         *account.lock() = before.add(amount);",
         run: "lock-demo balance --iterations 10000",

@@ -1,0 +1,94 @@
+//! One lesson, from its first line to the verdict.
+
+use super::lesson::Text;
+use super::predict::Prediction;
+use super::summary::Summary;
+use super::targets::Target;
+use super::{FAILED, INTERRUPTED, Interrupted, Lessons};
+use crate::report::{self, Session};
+use crate::timeline::{self, Timeline, svg, text};
+use crate::{cause, complain, ending, who};
+use anyhow::Result;
+use serde_json::{Map, Value};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What is known of a lesson before it runs.
+pub(super) struct About<'a> {
+    pub(super) name: &'a str,
+    pub(super) text: Text,
+    /// Its options.
+    pub(super) given: Map<String, Value>,
+    pub(super) predictions: Vec<Prediction>,
+}
+
+/// Runs one lesson and returns its exit status.
+pub(super) fn run_lesson<L: Lessons>(
+    session: &Session,
+    about: About<'_>,
+    lesson: &L,
+    targets: Vec<Target>,
+) -> Result<u8> {
+    let About {
+        name,
+        text,
+        given,
+        predictions,
+    } = about;
+    let title = format!("{} {name}: {}", L::DEMO, text.claim);
+    let width = session.settings.width.unwrap_or(80);
+    let json = session.settings.quiet;
+    if !json {
+        session.say(&(textwrap::fill(&title, width) + "\n"));
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| lesson.run()))
+        // The panic hook has printed the message and the place.
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("the lesson panicked")));
+    report::close_lane();
+    ending::park_if_ending(); // what the lesson returned is but a consequence
+    let interrupted = matches!(&outcome, Err(error) if error.is::<Interrupted>());
+
+    let (events, cut_off) = report::all_events()?;
+    let timeline = Timeline::new(&events);
+    let damaged = (!timeline.something_was_cut_off())
+        .then(|| cut_off.first())
+        .flatten();
+    let error = outcome.err().map(cause);
+    let error = error.or_else(|| Some(format!("damaged event: {}", damaged?)));
+    let mut summary = Summary::new(L::DEMO, name, given, &events, cut_off.len(), error);
+    summary.reveal(predictions);
+    let mut status = match summary.ok {
+        _ if interrupted => INTERRUPTED,
+        true => 0,
+        false => FAILED,
+    };
+
+    ending::set_last_words(None); // here are better ones
+    let said = match () {
+        () if json => timeline::json_lines(&events) + &summary.to_line(),
+        () if interrupted => String::new(), // one line says it, below
+        () => {
+            let picture = text::draw(&timeline, width, session.settings.colour);
+            let after = text.after_checks(&lesson.files(), L::DEMO, width.clamp(40, 80));
+            let checks = summary.check_lines(width);
+            let revealed = summary.prediction_lines(width);
+            format!("\n{picture}{checks}{revealed}{after}")
+        }
+    };
+    if let Err(error) = session.print(&said)
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        complain(format_args!("failed to write to stdout: {}", cause(error)));
+        status = FAILED;
+    } // if the reader is gone, the status tells all the same
+    for mut target in targets {
+        target.write(&match target.option() {
+            "--svg" => svg::draw(&timeline, &title, &who::machine()),
+            _ => timeline::trace(&events),
+        })?;
+    }
+    if let Some(error) = &summary.error {
+        complain(format_args!("{error}"));
+    }
+    Ok(status)
+}
