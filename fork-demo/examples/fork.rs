@@ -17,6 +17,7 @@ fn main() -> nix::Result<()> {
         ForkResult::Child => {
             println!("pid {}: I am the child of pid {}", getpid(), getppid());
             // The child leaves here: it must not go on in its parent's code.
+            // Break it: remove the next two lines; it prints the last line too.
             // SAFETY: _exit takes a number and does not return.
             unsafe { nix::libc::_exit(0) }
         }
@@ -27,6 +28,7 @@ fn main() -> nix::Result<()> {
             let _ = waitpid(child, None);
         }
     }
+    println!("pid {}: I have reaped my child", getpid());
     Ok(())
 }
 

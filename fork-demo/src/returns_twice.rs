@@ -17,11 +17,11 @@ use shared_core::{Error, Result, Value, anyhow, cause, check, fact, moment, repo
 
 /// fork() is called once and returns twice
 ///
-/// The kernel makes a second process, a copy of the first, and both go on behind
-/// the same call: in the child fork() returns 0, in the parent the child's PID,
-/// the number of that process (fork(2)). A child that has ended is a zombie until
-/// its parent reaps it with waitpid(), which gives back the low eight bits of the
-/// child's exit status (wait(2), _exit(2)).
+/// The kernel makes a second process, a copy of the first, and both continue after
+/// the same call: in the child fork() returns 0, in the parent it returns the
+/// child's PID, the number of that process (fork(2)). A child that has ended is a
+/// zombie until its parent reaps it with waitpid(), which returns the low eight bits
+/// of the child's exit status (wait(2), _exit(2)).
 ///
 /// Try: cargo run -p fork-demo -- returns-twice --children 3
 #[derive(clap::Args)]
@@ -67,21 +67,12 @@ pub fn run(options: &Options) -> Result<()> {
         let returned = unsafe { libc::fork() };
         // From here on two processes run this code: the value tells which.
         match returned {
-            0 => start.in_child(|| {
-                moment!("→ {returned}");
-                report!("fork() returned {returned}, so I am the child");
-                report!("my parent is {}", getppid());
-                fact!("child_{n}_fork_returned", returned);
-                fact!("child_{n}_getpid", getpid().as_raw());
-                fact!("child_{n}_getppid", getppid().as_raw());
-                report!("I exit with status {EXIT_STATUS}");
-                EXIT_STATUS
-            }),
+            0 => start.in_child(|| be_the_child(n, returned)),
             -1 => return Err(refused(Errno::last(), n - 1, total)),
             child => {
                 children.push(start.made(child));
                 moment!("→ {returned}");
-                report!("fork() returned {returned}, my child");
+                report!("fork() returned {returned}: my child's PID");
                 fact!("parent_{n}_fork_returned", returned);
             }
         }
@@ -97,6 +88,18 @@ pub fn run(options: &Options) -> Result<()> {
 
     judge(total, &statuses);
     Ok(())
+}
+
+/// What runs in child `n`; returns the status that it exits with.
+fn be_the_child(n: u16, returned: i32) -> i32 {
+    moment!("→ {returned}");
+    report!("fork() returned {returned}, so I am the child");
+    report!("my parent is {}", getppid());
+    fact!("child_{n}_fork_returned", returned);
+    fact!("child_{n}_getpid", getpid().as_raw());
+    fact!("child_{n}_getppid", getppid().as_raw());
+    report!("I exit with status {EXIT_STATUS}");
+    EXIT_STATUS
 }
 
 // A first reading may skip the rest.

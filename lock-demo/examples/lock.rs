@@ -18,9 +18,16 @@ fn main() {
 
 fn deposit_and_withdraw(amount: i64) {
     for _ in 0..100_000 {
-        let mut balance = BALANCE.lock();
-        *balance += amount;
-        *balance -= amount;
-        // Here `balance` is dropped, and with it the lock.
+        update(amount);
+        update(-amount);
     }
+}
+
+fn update(amount: i64) {
+    let mut balance = BALANCE.lock();
+    let before = *balance;
+    // Break it: let another thread in between, by the next line.
+    // drop(balance); let mut balance = BALANCE.lock();
+    *balance = before + amount;
+    // Here `balance` is dropped, and with it the lock.
 }

@@ -16,7 +16,7 @@ fn main() {
         scope.spawn(move || {
             let before = BALANCE.load(SeqCst);
             let _ = has_read.send(());
-            // (Remove the next line, and the scheduler decides: 5, 8 or 13.)
+            // Break it: remove the next line, and luck decides: 5, 8 or 13.
             let _ = wait_until_written.recv();
             BALANCE.store(before + 5, SeqCst); // from a balance of before
         });

@@ -16,7 +16,7 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
 
-/// Without a lock updates are lost, with a lock none is
+/// Without a lock updates are lost; with a lock none are
 ///
 /// An update is a load, an addition and a store. If another thread stores in
 /// between, its update is lost: a race condition, whose outcome depends on how the
@@ -130,7 +130,7 @@ fn deposit_and_withdraw(
 /// A balance, and the number of updates that are in it: an update that was
 /// lost is missing in both. Aligned to its size, so that AtomicCell loads and
 /// stores it with one instruction and needs no lock: without ours, the lesson is
-/// wrong and yet no undefined behaviour.
+/// wrong and yet not undefined behaviour.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(align(8))]
 struct Account {
@@ -160,14 +160,14 @@ fn report_outcome(how: &str, options: &Options, account: Account) {
 fn judge(options: &Options, unlocked: Account, locked: Account) {
     let lost = unlocked.lost(options);
     if lost == 0 {
-        report!("luck: run it again, or more --iterations");
+        report!("luck: run it again, or with more --iterations");
     } else if unlocked.balance == 0 {
-        report!("those that were lost cancel out");
+        report!("the lost updates happen to cancel out");
     }
     fact!("unlocked_balance", unlocked.balance);
     fact!("lost_updates", lost);
     check!(
-        "without a lock: where the balance is wrong, updates were lost",
+        "without a lock: a wrong balance means that updates were lost",
         lost,
         unlocked.balance == 0 || lost > 0,
         "at least 1, as the balance is wrong"
@@ -175,7 +175,7 @@ fn judge(options: &Options, unlocked: Account, locked: Account) {
 
     fact!("locked_balance", locked.balance);
     check!(
-        "with a lock: no update is lost, the balance is 0",
+        "with a lock: no update is lost, and the balance is 0",
         vec![i64::from(locked.lost(options)), locked.balance.into()],
         vec![0, 0]
     );

@@ -49,7 +49,7 @@ pub const QUESTIONS: &[Question] = &[Question {
 }];
 
 pub fn run(options: &Options) -> Result<()> {
-    // Atomic, so that this is wrong and yet no undefined behaviour: each read and
+    // Atomic, so that this is wrong and yet not undefined behaviour: each read and
     // each write is whole, only the two together are not.
     let balance = &AtomicI64::new(0);
     let step = Duration::from_millis(options.step_ms.into());

@@ -7,6 +7,7 @@ use std::{process, thread};
 
 fn main() -> Result<(), rayon::ThreadPoolBuildError> {
     println!("pid {}: I am the parent", process::id());
+    // Break it: make it one thread, and no two tasks run at once.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build()?;
 
     // The scope ends when all that was spawned in it has.

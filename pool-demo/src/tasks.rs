@@ -19,11 +19,11 @@ use std::collections::HashSet;
 
 /// Each worker takes a task, the rest wait until a worker is free
 ///
-/// A pool starts a few worker processes once and gives them one task after the
-/// other. Tasks whose lifetimes overlap are concurrent; those that run at the same
+/// A pool starts a few worker processes once and gives them one task after
+/// another. Tasks whose lifetimes overlap are concurrent; those that run at the same
 /// instant, on several CPUs, are parallel. Which worker takes which task is up to
-/// the scheduler (sched(7)); that one task must wait is certain, as there are
-/// fewer workers than tasks.
+/// the scheduler (sched(7)); but where there are fewer workers than tasks, some
+/// tasks must wait.
 ///
 /// Try: cargo run -p pool-demo -- tasks --workers 2 --tasks 6
 ///
@@ -46,7 +46,7 @@ pub struct Options {
 
 /// What `--predict` asks.
 pub const QUESTIONS: &[Question] = &[Question {
-    text: "{tasks} tasks on {workers} workers: how many run at one time at most?",
+    text: "{tasks} tasks on {workers} workers: how many run at once, at most?",
     choices: &[],
     fact: "most_tasks_at_once",
     is_a_race: false,
@@ -102,7 +102,7 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
     let number = usize::from(options.tasks);
     let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     check!(
-        "every task ran exactly once, to its end",
+        "every task ran exactly once, and to completion",
         vec![done, tasks.len(), names.len()],
         vec![number; 3]
     );
@@ -117,7 +117,7 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
         .filter(|pid| !workers.iter().any(|worker| *pid == worker));
     let elsewhere: Vec<Value> = elsewhere.cloned().collect();
     check!(
-        "in worker processes, not in the parent",
+        "every task ran in a worker process, not in the parent",
         elsewhere,
         Vec::<Value>::new()
     );
@@ -130,7 +130,7 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
         begun - ended
     });
     let most = running.max().unwrap_or(0);
-    report!("most tasks at one time: {most}");
+    report!("tasks running at once, at most: {most}");
     fact!("most_tasks_at_once", most);
     check!(
         "never more tasks at once than workers",

@@ -1,4 +1,4 @@
-//! A process is made from a function and its argument, started, joined.
+//! A process is created from a function and its argument, started and joined.
 //!
 //! Nothing to `cargo add`.
 
@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
     let mut child = command.spawn()?;
     // Join: without it the child would stay a zombie. An error would only mean
     // that it does not: the system reaps it where SIGCHLD is ignored.
+    // Break it: remove the next line, and the last one comes too early.
     let _ = child.wait();
     println!("the child has ended");
     Ok(())

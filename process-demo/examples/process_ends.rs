@@ -20,7 +20,8 @@ fn parent() -> io::Result<()> {
     let mut child = Command::new(&program).arg("exits").spawn()?;
     println!("one returns: {}", child.wait()?);
 
-    // Its stdin stays open, so it waits. (Remove the kill, and so does join.)
+    // Its stdin stays open, so it waits.
+    // Break it: remove child.kill(), and this program waits for ever.
     let mut waiting = Command::new(&program);
     let mut child = waiting.arg("waits").stdin(Stdio::piped()).spawn()?;
     let stdin = child.stdin.take();

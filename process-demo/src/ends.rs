@@ -1,5 +1,5 @@
-//! A process ends by returning, by failing, by terminate or by kill, and its
-//! exit status tells which. (beyond the notes)
+//! A process returns, fails, is terminated or is killed, and its exit status
+//! tells which. (beyond the notes)
 //!
 //! cargo run -p process-demo -- ends --status 4
 //!
@@ -12,11 +12,11 @@ use shared_core::{Result, check, fact, moment, report, waiting, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-/// A process ends by returning, failing, terminate or kill
+/// A process returns, fails, is terminated or is killed
 ///
 /// The kernel tells the parent how its child ended: it exited with a status, or it
 /// was killed by a signal (wait(2)). terminate() sends SIGTERM, which a process may
-/// catch to put things in order; kill() sends SIGKILL, which it cannot (signal(7)).
+/// catch in order to clean up; kill() sends SIGKILL, which it cannot (signal(7)).
 /// In both cases the child is a zombie until its parent reaps it.
 ///
 /// Try: cargo run -p process-demo -- ends --status 4
@@ -77,7 +77,7 @@ pub fn run(options: &Options) -> Result<()> {
     fact!("killed_end", join(&mut killed)?.to_string());
     let daemon_pid = daemon.pid();
     drop(daemon);
-    report!("daemon: dropped, hence killed");
+    report!("daemon: dropped, so it is killed");
 
     judge(options, daemon_pid.and_then(who::exists));
     Ok(())
@@ -111,33 +111,33 @@ pub fn wait_for_ever(_nothing: ()) {
 
 fn judge(options: &Options, daemon_exists: Option<bool>) {
     check!(
-        "one that returned has a status of its own",
+        "a process that returns exits with its own status",
         require("returned_status"),
         options.status
     );
     check!(
-        "one that panicked has status 101",
+        "a process that panics exits with status 101",
         require("panicked_status"),
         101
     );
     check!(
-        "join with a time limit gives up on one that waits",
+        "a join with a time limit gives up on a process that goes on",
         require("joined_too_soon"),
         false
     );
     check!(
-        "the other three were alive until then",
+        "the other three were still alive then",
         require("alive"),
         true
     );
     if cfg!(unix) {
         check!(
-            "terminate() is SIGTERM",
+            "terminate() sends SIGTERM",
             require("asked_end"),
             "signal: 15 (SIGTERM)"
         );
         check!(
-            "kill() is SIGKILL",
+            "kill() sends SIGKILL",
             require("killed_end"),
             "signal: 9 (SIGKILL)"
         );

@@ -1,4 +1,4 @@
-//! A process is made from a function and its arguments, started, joined.
+//! A process is created from a function and its arguments, started and joined.
 //! (notes 10, 11, 12)
 //!
 //! cargo run -p process-demo -- run --name test
@@ -13,7 +13,7 @@ use shared_core::report::require;
 use shared_core::{Result, check, fact, report, waiting, who};
 use std::process::ExitStatus;
 
-/// A process is made from a function, started, joined
+/// A process is created from a function, started and joined
 ///
 /// start() executes this program a second time, and the new process calls the
 /// function. It has a PID and variables of its own, so its argument is sent to it
@@ -86,7 +86,7 @@ fn judge(options: &Options, pid: Option<u32>, status: ExitStatus) {
         );
     }
     if let Some(exists) = pid.and_then(who::exists) {
-        check!("after join() there is no such process", exists, false);
+        check!("after join() the process no longer exists", exists, false);
     }
     check!("it exited with status 0", status.code(), 0);
 }

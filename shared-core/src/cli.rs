@@ -138,7 +138,7 @@ pub fn main<L: Lessons>() -> ExitCode {
     ExitCode::from(u8::try_from(status).unwrap_or(FAILED))
 }
 
-/// Prints what is not part of a run. A reader that has gone is no error.
+/// Prints what is not part of a run. A reader that has gone is not an error.
 fn print(text: &str) -> Result<u8> {
     let printed = Output::stdout().and_then(|stdout| stdout.write(text));
     match printed {

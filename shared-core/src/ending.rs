@@ -65,7 +65,7 @@ impl Starting {
         let place = Place::reserve();
         ensure!(
             place.is_some(),
-            "no more than {MOST_CHILDREN} children at one time, and there are as many"
+            "there are {MOST_CHILDREN} children already, the most at one time"
         );
         if !STATE.begin() {
             park();
@@ -300,7 +300,7 @@ extern "C" fn on_signal(signal: i32) {
         } else if STATE.end(128 + signal) {
             finish(STATE.status().unwrap_or(128 + signal));
         } else if !is_first_signal {
-            // Whoever makes a child is stuck. He is given a little time yet.
+            // Whoever makes a child is stuck. It is given a little more time.
             for _ in 0..3 {
                 if STATE.is_making() {
                     platform::pause_100_ms();

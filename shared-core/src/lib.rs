@@ -71,7 +71,7 @@ fn lane_colour(number: usize) -> &'static str {
     COLOURS[number % COLOURS.len()].1
 }
 
-/// `text` with spaces behind it, up to `width` columns: a Chinese character takes
+/// `text` with spaces after it, up to `width` columns: a Chinese character takes
 /// two.
 fn pad(text: &str, width: usize) -> String {
     let missing = width.saturating_sub(textwrap::core::display_width(text));

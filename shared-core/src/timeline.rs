@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-/// The lanes of a run, in the order in which they began; a queue stands behind the
+/// The lanes of a run, in the order in which they began; a queue follows the
 /// first one.
 #[derive(Debug)]
 pub struct Timeline {

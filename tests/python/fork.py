@@ -13,3 +13,4 @@ if child == 0:
 
 print(f"pid {os.getpid()}: I am the parent of pid {child}\n", end="", flush=True)
 os.waitpid(child, 0)
+print(f"pid {os.getpid()}: I have reaped my child\n", end="", flush=True)

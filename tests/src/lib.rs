@@ -394,7 +394,7 @@ impl Outcome {
     /// The objects that `--json` printed.
     ///
     /// # Panics
-    /// When a line is no JSON object.
+    /// When a line is not a JSON object.
     #[must_use]
     pub fn json(&self) -> Vec<Value> {
         let parse = |line| match serde_json::from_str(line) {

@@ -198,7 +198,7 @@ fn children_are_reaped_though_their_parent_was_told_to_ignore_them() {
 
 #[test]
 fn signals_while_children_are_made_leave_none() {
-    // Without waiting for anything, and a second signal close behind the first.
+    // Without waiting for anything, and a second signal close after the first.
     for round in 0..40 {
         let args = ["returns-twice", "--children", "500"];
         let mut run = Run::program("fork-demo").args(args).start();
@@ -326,7 +326,8 @@ fn children_that_nobody_waits_for_are_reaped_at_the_end() {
         .args(["too-many"])
         .run()
         .expect_status(1);
-    let limit = "storm: failed to fork child: no more than 1024 children at one time";
+    let limit =
+        "storm: failed to fork child: there are 1024 children already, the most at one time";
     assert!(run.stderr.starts_with(limit), "{run:#?}");
 }
 

@@ -392,6 +392,32 @@ fn an_option_that_is_a_number_says_its_range_and_keeps_to_it() {
 }
 
 #[test]
+fn a_lesson_s_file_has_the_order_of_all_and_a_short_run() {
+    for (demo, lesson) in all_lessons() {
+        let file = format!("{demo}/src/{}.rs", lesson.replace('-', "_"));
+        let text = fs::read_to_string(workspace().join(&file)).expect("a lesson");
+        let places = [
+            "//! cargo run -p ",
+            "//! To copy: examples/",
+            "pub struct Options",
+            "pub const QUESTIONS",
+            "pub fn run(",
+            "// A first reading may skip the rest.",
+            "fn judge(",
+        ]
+        .map(|part| {
+            text.find(part)
+                .unwrap_or_else(|| panic!("{file}: no {part}"))
+        });
+        assert!(places.is_sorted(), "{file}: another order: {places:?}");
+        let (_, run) = text.split_once("pub fn run(").expect("run");
+        let (run, _) = run.split_once("\n}\n").expect("its end");
+        let lines = run.lines().count();
+        assert!(lines <= 45, "{file}: run has {lines} lines");
+    }
+}
+
+#[test]
 fn a_lesson_has_a_section_with_a_transcript_and_a_test_of_its_own() {
     let tests = fs::read_to_string(workspace().join("tests/tests/lessons.rs"));
     let tests = tests.expect("these tests");

@@ -150,7 +150,7 @@ fn a_stdout_that_does_not_block_is_waited_for() {
     let run = run.expect_status(0);
     assert_eq!(run.stderr, "0\n");
     assert_eq!(run.stdout.matches(" end\n").count(), 8 * 2000);
-    // What is no part of a run waits too.
+    // What is not part of a run waits too.
     for args in ["--help", "--snippet"] {
         let full = "head -c 65000 /dev/zero; ";
         let script = format!("{full}{} {args}", program("fork-demo").display());
@@ -193,7 +193,7 @@ fn colour_is_for_terminals_that_want_it() {
     assert!(!colour(Run::program("fork-demo")));
 }
 
-/// The colour that begins in a line, and the text behind it up to a sign.
+/// The colour that begins in a line, and the text after it up to a sign.
 fn coloured(line: &str, until: char) -> Option<(&str, &str)> {
     let (_, coloured) = line.split_once("\u{1b}[38;5;")?;
     let (colour, text) = coloured.split_once('m')?;

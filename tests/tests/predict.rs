@@ -31,7 +31,7 @@ fn what_was_said_stands_beside_what_the_run_has_shown() {
 fn a_wrong_prediction_changes_no_status_and_json_has_it() {
     let run = predict("pool-demo tasks --work-ms 1 --workers 2 --json", "7\n");
     let prediction = run.expect_status(0).summary()["predictions"][0].clone();
-    let question = "5 tasks on 2 workers: how many run at one time at most?";
+    let question = "5 tasks on 2 workers: how many run at once, at most?";
     assert_eq!(prediction["question"], question);
     assert_eq!(prediction["prediction"], "7");
     assert!(prediction["answer"].as_i64().is_some_and(|most| most <= 2));

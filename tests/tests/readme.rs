@@ -23,7 +23,7 @@ fn readmes() -> Vec<PathBuf> {
     readmes.filter(|readme| readme.is_file()).collect()
 }
 
-/// The commands in a README with what stands behind them.
+/// The commands in a README with what follows them.
 fn transcripts(readme: &str) -> Vec<(&str, &str)> {
     let blocks = readme.split("```console\n").skip(1);
     let blocks = blocks.map(|block| block.split("```").next().unwrap_or_default());
@@ -45,7 +45,7 @@ const MEASURED: [(&str, &str); 7] = [
 ];
 
 /// What a race may say, and need not.
-const CHANCE: [&str; 2] = ["│ luck: ", "│ those that were lost cancel out"];
+const CHANCE: [&str; 2] = ["│ luck: ", "│ the lost updates happen to cancel out"];
 
 /// The lines, sorted. Each PID and TID has a name instead, by the order of the
 /// lanes (P1, P2, …), so that the same process has the same name everywhere.
@@ -62,7 +62,7 @@ fn canonical(output: &str) -> Vec<String> {
     lines
 }
 
-/// The names of the numbers behind the labels of the lanes, in alphabetical
+/// The names of the numbers after the labels of the lanes, in alphabetical
 /// order of the labels and then in order of the lanes.
 fn names(output: &str) -> HashMap<&str, String> {
     let labels = output.lines().filter_map(|line| line.split_once('┃'));
@@ -196,13 +196,13 @@ fn rows() -> Vec<(Option<u32>, String, String)> {
             .nth(1)
             .and_then(|cell| cell.trim().parse().ok());
         // A statement may have several lessons, each with its source.
-        let behind = |begin: &'static str, end| {
+        let after = |begin: &'static str, end| {
             let parts = row.split(begin).skip(1);
             parts.filter_map(move |part| part.split(end).next())
         };
-        let commands = behind("`cargo run -p ", '`');
+        let commands = after("`cargo run -p ", '`');
         let commands: Vec<_> = commands.map(|words| words.replace(" --", "")).collect();
-        let sources: Vec<_> = behind("](", ')').map(str::to_owned).collect();
+        let sources: Vec<_> = after("](", ')').map(str::to_owned).collect();
         assert_eq!(commands.len(), sources.len(), "{row}");
         let both = commands.into_iter().zip(sources);
         both.map(move |(command, source)| (number, command, source))
@@ -210,7 +210,7 @@ fn rows() -> Vec<(Option<u32>, String, String)> {
     lessons.collect()
 }
 
-/// The numbers behind `(notes ` or `(note ` in the first lines of a lesson.
+/// The numbers after `(notes ` or `(note ` in the first lines of a lesson.
 fn notes_in_header(source: &str) -> Vec<u32> {
     let text = fs::read_to_string(workspace().join(source)).expect("a lesson");
     let header = text.lines().take_while(|line| line.starts_with("//!"));

@@ -51,12 +51,14 @@ fn canonical(run: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn snippets_are_short_and_need_no_shared_core() {
+fn snippets_are_short_have_something_to_break_and_need_no_shared_core() {
     for snippet in snippets() {
         let text = fs::read_to_string(&snippet).expect("a snippet");
         let lines = text.lines().count();
         assert!(lines <= 65, "{}: {lines} lines", snippet.display());
         assert!(!text.contains("shared_core"), "{}", snippet.display());
+        let breaks = text.matches("// Break it: ").count();
+        assert_eq!(breaks, 1, "{} has nothing to break", snippet.display());
         let wide = text.lines().find(|line| line.chars().count() > 80);
         assert_eq!(wide, None, "{}", snippet.display());
     }

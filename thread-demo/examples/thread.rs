@@ -1,4 +1,4 @@
-//! A thread is made from a function, started, joined.
+//! A thread is created from a function, started and joined.
 //!
 //! Nothing to `cargo add`.
 
@@ -13,6 +13,7 @@ fn main() -> io::Result<()> {
         .spawn(count_to_five)?;
 
     // Waits until the function has returned; if it panicked, so do we.
+    // Break it: remove the next line, and the process ends with all its threads.
     thread.join().unwrap_or_else(|p| panic::resume_unwind(p));
     println!("pid {}: the main thread ends", process::id());
     Ok(())

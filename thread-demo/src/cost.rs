@@ -100,7 +100,7 @@ fn judge(thread: Measurement, process: Measurement) {
     };
     fact!("threads_in_the_time_of_a_process", threads);
     check!(
-        "to start and join a thread takes less time than a process",
+        "starting and joining a thread takes less time than a process",
         microseconds(thread.median),
         thread.median < process.median,
         format!("less than {}", microseconds(process.median))

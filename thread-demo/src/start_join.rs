@@ -1,4 +1,4 @@
-//! A thread is made from a function, started, joined: the same process,
+//! A thread is created from a function, started and joined: the same process,
 //! another thread. (notes 15, 23)
 //!
 //! cargo run -p thread-demo -- start-join --count 3
@@ -13,7 +13,7 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
 
-/// A thread is made from a function, started, joined
+/// A thread is created from a function, started and joined
 ///
 /// A thread is a sequence of instructions inside a process. LoopThread has the PID
 /// of its process and a number of its own, the TID (gettid(2)); the lifetimes of
@@ -84,7 +84,11 @@ fn count_up(count: u32, sleep: Duration) {
 // A first reading may skip the rest.
 
 fn judge(count: u32) -> Result<()> {
-    check!("both have the same PID", require("thread_pid"), who::pid());
+    check!(
+        "both threads have the same PID",
+        require("thread_pid"),
+        who::pid()
+    );
     if cfg!(target_os = "linux") {
         check!(
             "each has a TID of its own",

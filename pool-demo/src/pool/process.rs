@@ -147,7 +147,7 @@ impl WorkerProcess {
 
 impl Drop for WorkerProcess {
     fn drop(&mut self) {
-        let _ = self.kill(); // an error would mean that it is no child of ours
+        let _ = self.kill(); // an error would mean that it is not our child
     }
 }
 
@@ -156,7 +156,7 @@ fn role(number: usize) -> String {
 }
 
 /// Ends when the worker does: then `sender` goes, and the feeder notices. A
-/// line that is no message ends it too, and the worker with it.
+/// line that is not a message ends it too, and the worker with it.
 fn read_messages(stdout: Option<ChildStdout>, sender: &Sender<Message>) {
     for line in stdout
         .into_iter()

@@ -27,7 +27,7 @@ impl Text {
         }
     }
 
-    /// What stands behind the checks of a run, in lines of `width` columns at most.
+    /// What follows the checks of a run, in lines of `width` columns at most.
     pub(super) fn after_checks(&self, files: &Files, demo: &str, width: usize) -> String {
         let mut text = String::new();
         for paragraph in &self.why {

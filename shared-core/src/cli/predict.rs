@@ -118,7 +118,7 @@ impl Prediction {
             let sum = if answer == UNKNOWABLE {
                 UNKNOWABLE
             } else {
-                "the same this time, and yet not certain"
+                "the same each time, but not certain"
             };
             format!("five runs: {}: {sum}", outcomes.join(", "))
         };

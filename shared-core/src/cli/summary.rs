@@ -155,7 +155,7 @@ impl Check {
     }
 }
 
-/// A value behind `      expected: ` in a line of `width` columns.
+/// A value after `      expected: ` in a line of `width` columns.
 fn in_short(value: &Value, width: usize) -> String {
     let most = width.max(40) - 16;
     let text = match value {

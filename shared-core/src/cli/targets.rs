@@ -52,7 +52,7 @@ impl Target {
         }
         let standard = platform::standard_files().context("failed to open stdout")?;
         for (name, file) in ["stdout", "stderr"].into_iter().zip(&standard) {
-            // What the system does not tell of is no regular file.
+            // What the system does not describe is not a regular file.
             if identity(file).ok().flatten().as_ref() == Some(own) {
                 return Ok(Some(name));
             }

@@ -302,7 +302,7 @@ impl Link {
             *handle = give(file, child)?;
         }
         let stdin = child.stdin.take();
-        let stdin = stdin.ok_or_else(|| io::Error::other("its stdin is no pipe"))?;
+        let stdin = stdin.ok_or_else(|| io::Error::other("its stdin is not a pipe"))?;
         Ok((stdin, handles))
     }
 }

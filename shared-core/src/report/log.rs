@@ -4,7 +4,7 @@
 //! A process may be killed in the middle of a write, and a reader may come in
 //! the middle of one. So a record stands between two newlines: what was cut off
 //! stays on a line of its own and costs nobody else's record, and what is
-//! behind the last newline is not read yet.
+//! after the last newline is not read yet.
 
 use super::event::{Event, LIFE_BEGINS, Phase};
 use crate::ending::stop;

@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     pub(crate) quiet: bool,
     /// Lines in the colour of their lane.
     pub(crate) colour: bool,
-    /// The columns of the terminal; `None` where the output is no terminal, and
+    /// The columns of the terminal; `None` where the output is not a terminal, and
     /// lines are as long as they are.
     pub(crate) width: Option<usize>,
     /// TIDs on every line, from the first on.
@@ -117,10 +117,10 @@ impl Session {
 /// The status of a program whose reader is gone: 128 + SIGPIPE.
 pub(crate) const CLOSED_PIPE: i32 = 141;
 
-/// The PIDs that a run takes are hardly more than these behind its own.
+/// The PIDs that a run takes are hardly more than these after its own.
 const PIDS_OF_A_RUN: u32 = 1000;
 
-/// The last argument of a process that takes part in the run of its parent; behind
+/// The last argument of a process that takes part in the run of its parent; after
 /// it stands the PID of the parent if it is to end with it.
 const TAKES_PART: &str = "--takes-part";
 

@@ -44,7 +44,7 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     text
 }
 
-/// More of them are no picture any more.
+/// With more of them there is no picture left to see.
 const MOST_LANES: usize = 40;
 /// Behind a character that is two columns wide.
 const TAKEN: char = '\0';
@@ -108,7 +108,7 @@ fn row(lane: &Lane, scale: &Scale) -> String {
     for span in &lane.spans {
         let (name, range) = (format!(" {} ", span.name), columns(span, scale));
         let width = display_width(&name);
-        // A column of the span's own sign stands before it and behind it.
+        // A column of the span's own sign stands before it and after it.
         let last = range.end.saturating_sub(width + 1);
         let fits = |place: &usize| row.is_free(*place..*place + width);
         if let Some(place) = (range.start + 1..=last).find(fits) {

@@ -45,8 +45,8 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // The child forgets its exit status.
         file: "fork-demo/src/returns_twice.rs",
-        text: "                EXIT_STATUS\n",
-        instead: "                0\n",
+        text: "    EXIT_STATUS\n",
+        instead: "    0\n",
         run: "fork-demo returns-twice",
         check: "waitpid() returned the status that each child exited with",
     },
@@ -100,7 +100,7 @@ pub const ENTRIES: &[Entry] = &[
         text: "let status = process.join()?;",
         instead: "let status = std::process::ExitStatus::default();",
         run: "process-demo run",
-        check: "after join() there is no such process",
+        check: "after join() the process no longer exists",
     },
     Entry {
         // The function leaves as if it had failed.
@@ -118,7 +118,7 @@ pub const ENTRIES: &[Entry] = &[
         text: "ExitCode::from(status)",
         instead: "ExitCode::SUCCESS",
         run: "process-demo ends",
-        check: "one that returned has a status of its own",
+        check: "a process that returns exits with its own status",
     },
     Entry {
         // The function does not panic.
@@ -126,7 +126,7 @@ pub const ENTRIES: &[Entry] = &[
         text: r#"panic!("this function fails");"#,
         instead: r#"report!("this function does not fail");"#,
         run: "process-demo ends",
-        check: "one that panicked has status 101",
+        check: "a process that panics exits with status 101",
     },
     Entry {
         // The process is asked to end first. Certain: then join has its time.
@@ -135,7 +135,7 @@ pub const ENTRIES: &[Entry] = &[
         instead: "asked.terminate()?;
     let joined = asked.join_timeout(Duration::from_secs(15))?",
         run: "process-demo ends",
-        check: "join with a time limit gives up on one that waits",
+        check: "a join with a time limit gives up on a process that goes on",
     },
     Entry {
         // One of them is killed too early. Certain: it is joined as well.
@@ -145,7 +145,7 @@ pub const ENTRIES: &[Entry] = &[
     killed.join()?;
     let alive = asked.is_alive()?",
         run: "process-demo ends",
-        check: "the other three were alive until then",
+        check: "the other three were still alive then",
     },
     Entry {
         // Killed instead of asked.
@@ -153,7 +153,7 @@ pub const ENTRIES: &[Entry] = &[
         text: "asked.terminate()?;",
         instead: "asked.kill()?;",
         run: "process-demo ends",
-        check: "terminate() is SIGTERM",
+        check: "terminate() sends SIGTERM",
     },
     Entry {
         // Asked instead of killed.
@@ -161,7 +161,7 @@ pub const ENTRIES: &[Entry] = &[
         text: "killed.kill()?;",
         instead: "killed.terminate()?;",
         run: "process-demo ends",
-        check: "kill() is SIGKILL",
+        check: "kill() sends SIGKILL",
     },
     Entry {
         // Forgotten instead of dropped: nobody ends the process.
@@ -180,7 +180,7 @@ pub const ENTRIES: &[Entry] = &[
                 if jobs.send(Job { id, task: task.clone() }).is_ok()
                     && jobs.send(Job { id, task }).is_ok() => Ok(()),",
         run: "pool-demo tasks --work-ms 10",
-        check: "every task ran exactly once, to its end",
+        check: "every task ran exactly once, and to completion",
     },
     Entry {
         // The thread that feeds a worker does the work itself.
@@ -193,7 +193,7 @@ pub const ENTRIES: &[Entry] = &[
                         self.job = Some(job);
                         self.answer(Ok(()));"#,
         run: "pool-demo tasks --work-ms 10",
-        check: "in worker processes, not in the parent",
+        check: "every task ran in a worker process, not in the parent",
     },
     Entry {
         // One worker too many. As good as certain: it would have to begin its
@@ -219,7 +219,7 @@ pub const ENTRIES: &[Entry] = &[
         text: r#"fact!("thread_pid", who::pid());"#,
         instead: r#"fact!("thread_pid", who::tid());"#,
         run: "thread-demo start-join --sleep-ms 1",
-        check: "both have the same PID",
+        check: "both threads have the same PID",
     },
     Entry {
         // The function is called, and the thread is made from nothing: in
@@ -260,7 +260,7 @@ pub const ENTRIES: &[Entry] = &[
         text: ".spawn(|| ())",
         instead: ".spawn(|| thread::sleep(Duration::from_millis(500)))",
         run: "thread-demo cost --rounds 10",
-        check: "to start and join a thread takes less time than a process",
+        check: "starting and joining a thread takes less time than a process",
     },
     // lock-demo lost-update
     Entry {
@@ -304,7 +304,7 @@ pub const ENTRIES: &[Entry] = &[
         update(1 - amount, false);
         drop(everyone);",
         run: "lock-demo balance --iterations 10",
-        check: "without a lock: where the balance is wrong, updates were lost",
+        check: "without a lock: a wrong balance means that updates were lost",
     },
     Entry {
         // Two critical sections instead of one. As good as certain: each of
@@ -324,6 +324,6 @@ pub const ENTRIES: &[Entry] = &[
         thread::yield_now();
         *account.lock() = before.add(amount);",
         run: "lock-demo balance --iterations 10000",
-        check: "with a lock: no update is lost, the balance is 0",
+        check: "with a lock: no update is lost, and the balance is 0",
     },
 ];
