@@ -13,7 +13,7 @@ fn main() -> io::Result<()> {
         .spawn(count_to_five)?;
 
     // Waits until the function has returned; if it panicked, so do we.
-    // Break it: remove the next line, and the process ends with all its threads.
+    // Break it: remove the next line; when main ends, all its threads do.
     thread.join().unwrap_or_else(|p| panic::resume_unwind(p));
     println!("pid {}: the main thread ends", process::id());
     Ok(())
