@@ -60,6 +60,29 @@ pub fn exists(pid: u32) -> Option<bool> {
     Some(kill(pid, None) != Err(Errno::ESRCH))
 }
 
+/// What the process is doing, in the kernel's letters: `R` runs or could run, `S`
+/// sleeps, `T` is stopped, `Z` is a zombie (`/proc/PID/stat`, proc_pid_stat(5)).
+/// `None` if there is no such process, or where the system does not tell.
+#[must_use]
+pub fn state(pid: u32) -> Option<char> {
+    stat(pid)?.first()?.chars().next()
+}
+
+/// The parent of another process; as for [`state`].
+#[must_use]
+pub fn parent_of(pid: u32) -> Option<u32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// The fields of `/proc/PID/stat` from the third on: what precedes them, a name in
+/// brackets, may contain anything.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, fields) = text.rsplit_once(") ")?;
+    Some(fields.split(' ').map(str::to_owned).collect())
+}
+
 /// The PID in the type that wait and kill take.
 pub(crate) fn pid_of(number: i32) -> Pid {
     Pid::from_raw(number)

@@ -60,6 +60,18 @@ pub fn exists(_: u32) -> Option<bool> {
     None
 }
 
+/// Not available here.
+#[must_use]
+pub fn state(_: u32) -> Option<char> {
+    None
+}
+
+/// Not available here.
+#[must_use]
+pub fn parent_of(_: u32) -> Option<u32> {
+    None
+}
+
 pub(crate) fn pid_of(number: i32) -> Pid {
     number.cast_unsigned()
 }
