@@ -17,14 +17,14 @@ fn main() -> nix::Result<()> {
         ForkResult::Child => {
             println!("pid {}: I am the child of pid {}", getpid(), getppid());
             // The child leaves here: it must not go on in its parent's code.
-            // Break it: remove the next two lines; it prints the last line too.
+            // Break it: remove the next two; the child prints the last line.
             // SAFETY: _exit takes a number and does not return.
             unsafe { nix::libc::_exit(0) }
         }
         ForkResult::Parent { child } => {
             println!("pid {}: I am the parent of pid {child}", getpid());
-            // Else the child would stay a zombie. An error would only mean that
-            // it does not: the system reaps it where SIGCHLD is ignored.
+            // Else the child would stay a zombie. It fails only if the system
+            // has reaped it already, as it does where SIGCHLD is ignored.
             let _ = waitpid(child, None);
         }
     }

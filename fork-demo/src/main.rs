@@ -1,7 +1,25 @@
 //! fork(): one call, two returns.
 
 #[cfg(unix)]
+mod buffer;
+#[cfg(unix)]
+mod common;
+#[cfg(unix)]
+mod exec;
+#[cfg(unix)]
+mod family;
+#[cfg(unix)]
+mod memory;
+#[cfg(unix)]
+mod orphan;
+#[cfg(unix)]
 mod returns_twice;
+#[cfg(unix)]
+mod tree;
+#[cfg(unix)]
+mod with_threads;
+#[cfg(unix)]
+mod zombie;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
@@ -17,13 +35,21 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(unix)]
 mod lessons {
-    use crate::returns_twice;
+    use crate::{buffer, exec, family, memory, orphan, returns_twice, tree, with_threads, zombie};
     use shared_core::cli::{Files, Question};
     use shared_core::{Lessons, Result, files};
 
     #[derive(clap::Subcommand)]
     pub enum Lesson {
         ReturnsTwice(returns_twice::Options),
+        Family(family::Options),
+        Tree(tree::Options),
+        Memory(memory::Options),
+        Zombie(zombie::Options),
+        Orphan(orphan::Options),
+        Exec(exec::Options),
+        Buffer(buffer::Options),
+        WithThreads(with_threads::Options),
     }
 
     impl Lessons for Lesson {
@@ -33,18 +59,42 @@ mod lessons {
         fn run(&self) -> Result<()> {
             match self {
                 Self::ReturnsTwice(options) => returns_twice::run(options),
+                Self::Family(options) => family::run(options),
+                Self::Tree(options) => tree::run(options),
+                Self::Memory(options) => memory::run(options),
+                Self::Zombie(options) => zombie::run(options),
+                Self::Orphan(options) => orphan::run(options),
+                Self::Exec(options) => exec::run(options),
+                Self::Buffer(options) => buffer::run(options),
+                Self::WithThreads(options) => with_threads::run(options),
             }
         }
 
         fn questions(&self) -> &'static [Question] {
             match self {
                 Self::ReturnsTwice(_) => returns_twice::QUESTIONS,
+                Self::Family(_) => family::QUESTIONS,
+                Self::Tree(_) => tree::QUESTIONS,
+                Self::Memory(_) => memory::QUESTIONS,
+                Self::Zombie(_) => zombie::QUESTIONS,
+                Self::Orphan(_) => orphan::QUESTIONS,
+                Self::Exec(_) => exec::QUESTIONS,
+                Self::Buffer(_) => buffer::QUESTIONS,
+                Self::WithThreads(_) => with_threads::QUESTIONS,
             }
         }
 
         fn files(&self) -> Files {
             match self {
                 Self::ReturnsTwice(_) => files!("returns_twice", "fork"),
+                Self::Family(_) => files!("family", "family"),
+                Self::Tree(_) => files!("tree", "tree"),
+                Self::Memory(_) => files!("memory", "memory"),
+                Self::Zombie(_) => files!("zombie", "zombie"),
+                Self::Orphan(_) => files!("orphan", "orphan"),
+                Self::Exec(_) => files!("exec", "exec"),
+                Self::Buffer(_) => files!("buffer", "buffer"),
+                Self::WithThreads(_) => files!("with_threads", "with_threads"),
             }
         }
     }

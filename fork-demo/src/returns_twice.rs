@@ -6,20 +6,21 @@
 //! To copy: examples/fork.rs, one child and no reporting; it calls fork through
 //! nix, which makes an enum of the number that is returned here.
 
+use crate::common::{describe, refused};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{getpid, getppid};
-use shared_core::children::{WaitStatus as _, about_to_fork};
+use shared_core::children::about_to_fork;
 use shared_core::cli::Question;
 use shared_core::report::require;
-use shared_core::{Error, Result, Value, anyhow, cause, check, fact, moment, report, waiting};
+use shared_core::{Result, Value, check, fact, moment, report, waiting};
 
 /// fork() is called once and returns twice
 ///
-/// The kernel makes a second process, a copy of the first, and both continue after
-/// the same call: in the child fork() returns 0, in the parent it returns the
-/// child's PID, the number of that process (fork(2)). A child that has ended is a
+/// The kernel makes a second process, a copy of the first, and both return from
+/// the same call: in the child fork() returns 0, and in the parent the child's PID,
+/// the number of that process (fork(2)). A child that has ended is a
 /// zombie until its parent reaps it with waitpid(), which returns the low eight bits
 /// of the child's exit status (wait(2), _exit(2)).
 ///
@@ -38,7 +39,7 @@ const EXIT_STATUS: i32 = 7;
 /// What `--predict` asks.
 pub const QUESTIONS: &[Question] = &[
     Question {
-        text: "With --children {children}: how often does fork() return, in all processes?",
+        text: "With --children {children}: how many times does fork() return, in all processes?",
         choices: &[],
         fact: "fork_returns",
         is_a_race: false,
@@ -115,11 +116,10 @@ fn judge(total: u16, statuses: &[WaitStatus]) {
         "fork_returns",
         returns.iter().filter(|value| value.is_number()).count()
     );
-    let zeroes = vec![0; statuses.len()];
     check!(
         "in the child fork() returned 0",
         all("child_#_fork_returned"),
-        zeroes
+        vec![0; total.into()]
     );
     check!(
         "in the parent fork() returned the child's PID",
@@ -129,28 +129,12 @@ fn judge(total: u16, statuses: &[WaitStatus]) {
     check!(
         "getppid() in the child is the parent's PID",
         all("child_#_getppid"),
-        vec![parent; statuses.len()]
+        vec![parent; total.into()]
     );
     let ends: Vec<String> = statuses.iter().copied().map(describe).collect();
     check!(
-        "waitpid() returned the status that each child exited with",
+        "for each child waitpid() returned the status that it exited with",
         ends,
         vec![format!("exited with status {EXIT_STATUS}"); total.into()]
     );
-}
-
-/// What wait(2) tells of the end of a child, in words.
-fn describe(status: WaitStatus) -> String {
-    let end = status.end();
-    end.map_or_else(|| format!("{status:?}"), |end| end.to_string())
-}
-
-fn refused(errno: Errno, made: u16, total: u16) -> Error {
-    let cause = cause(std::io::Error::from(errno));
-    let hint = if errno == Errno::EAGAIN {
-        "; see ulimit -u"
-    } else {
-        ""
-    };
-    anyhow!("fork: {cause} after {made} of {total} children{hint}")
 }

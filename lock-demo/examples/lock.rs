@@ -26,7 +26,7 @@ fn deposit_and_withdraw(amount: i64) {
 fn update(amount: i64) {
     let mut balance = BALANCE.lock();
     let before = *balance;
-    // Break it: let another thread in between, by the next line.
+    // Break it: uncomment the next line; it lets another thread in between.
     // drop(balance); let mut balance = BALANCE.lock();
     *balance = before + amount;
     // Here `balance` is dropped, and with it the lock.

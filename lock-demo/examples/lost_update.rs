@@ -16,7 +16,7 @@ fn main() {
         scope.spawn(move || {
             let before = BALANCE.load(SeqCst);
             let _ = has_read.send(());
-            // Break it: remove the next line, and luck decides: 5, 8 or 13.
+            // Break it: remove the next line; mostly 13, but 5 and 8 may come.
             let _ = wait_until_written.recv();
             BALANCE.store(before + 5, SeqCst); // from a balance of before
         });

@@ -14,14 +14,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// An update between read and write is lost
+/// A deposit between another thread's read and write is lost
 ///
 /// To deposit is to read the balance, to add, and to write the sum. Here the second
-/// thread does all three after the first has read and before it writes: the first
-/// one writes a sum of what was there before, and the second deposit is gone, a lost
-/// update. Where the outcome depends on who comes when, there is a race condition.
-/// Usually the scheduler decides (sched(7)); here each thread waits for the other,
-/// so that it happens in every run.
+/// thread makes its whole deposit between the first thread's read and write. The first
+/// thread then writes a sum of the old balance, and overwrites that deposit: a lost
+/// update. Where the result depends on the order in which threads run, there is a race
+/// condition. Usually the scheduler decides (sched(7)); here each thread waits for the
+/// other, so that it happens in every run.
 ///
 /// Try: cargo run -p lock-demo -- lost-update --first 100 --second 1
 #[derive(clap::Args)]

@@ -17,7 +17,7 @@ fn main() -> io::Result<()> {
     let next_task = AtomicU32::new(0);
     thread::scope(|scope| {
         let feed = || scope.spawn(|| feed_a_worker(&next_task));
-        // Break it: remove three of them, and no two tasks run at once.
+        // Break it: remove three of the four, and no two tasks run at once.
         let feeders = [feed(), feed(), feed(), feed()];
         println!("waiting for all tasks");
         for feeder in feeders {

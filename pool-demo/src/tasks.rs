@@ -1,4 +1,4 @@
-//! Each worker takes a task, the rest wait until a worker is free. (note 13)
+//! Each worker takes a task; the other tasks wait until one is free. (note 13)
 //!
 //! cargo run -p pool-demo -- tasks --workers 2 --tasks 6 --work-ms 100
 //!
@@ -17,11 +17,12 @@ use shared_core::timeline::{Span, Timeline};
 use shared_core::{Result, check, fact, report, waiting};
 use std::collections::HashSet;
 
-/// Each worker takes a task, the rest wait until a worker is free
+/// Each worker takes a task; the other tasks wait
 ///
 /// A pool starts a few worker processes once and gives them one task after
 /// another. Tasks whose lifetimes overlap are concurrent; those that run at the same
-/// instant, on several CPUs, are parallel. Which worker takes which task is up to
+/// instant, on several CPUs, are parallel. (These only sleep, so they are concurrent
+/// on any number of CPUs.) Which worker takes which task is up to
 /// the scheduler (sched(7)); but where there are fewer workers than tasks, some
 /// tasks must wait.
 ///
@@ -38,7 +39,7 @@ pub struct Options {
     #[arg(long, default_value_t = 5, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=10_000))]
     tasks: u16,
-    /// How long a task takes, in ms (0 to 3600000)
+    /// How long a task sleeps, in ms (0 to 3600000)
     #[arg(long, default_value_t = 200, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(0..=3_600_000))]
     work_ms: u32,
@@ -58,10 +59,12 @@ pub fn run(options: &Options) -> Result<()> {
     interrupt::terminates(&pool)?;
     report!("workers started: {}", options.workers);
 
+    let submitting = waiting!("submit");
     let mut submitted = Ok(());
     for _ in 0..options.tasks {
         submitted = submitted.and_then(|()| pool.submit(Task::SleepMs(options.work_ms.into())));
     }
+    drop(submitting);
     pool.close();
     match &submitted {
         Ok(()) => report!("all tasks submitted; close, then join"),
@@ -103,8 +106,12 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
     let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     check!(
         "every task ran exactly once, and to completion",
-        vec![done, tasks.len(), names.len()],
-        vec![number; 3]
+        format!(
+            "{done} done, {} begun, {} different",
+            tasks.len(),
+            names.len()
+        ),
+        format!("{number} done, {number} begun, {number} different")
     );
 
     // A task whose worker died may not have come to record where it ran.
@@ -130,7 +137,7 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
         begun - ended
     });
     let most = running.max().unwrap_or(0);
-    report!("tasks running at once, at most: {most}");
+    report!("most tasks running at once: {most}");
     fact!("most_tasks_at_once", most);
     check!(
         "never more tasks at once than workers",
@@ -141,10 +148,10 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
 
     if let (Some(waited), Some(first_end)) = (tasks.get(workers), ends.first()) {
         check!(
-            "the waiting task began only after another had ended",
+            "a task that had to wait began only after another had ended",
             format!("{:.3} ms", waited.begin / 1e3),
             waited.begin >= *first_end,
-            format!("at {:.3} ms or later", first_end / 1e3)
+            format!("{:.3} ms or later", first_end / 1e3)
         );
     }
     Ok(())

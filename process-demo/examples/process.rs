@@ -19,9 +19,9 @@ fn main() -> io::Result<()> {
 
     println!("the child will start");
     let mut child = command.spawn()?;
-    // Join: without it the child would stay a zombie. An error would only mean
-    // that it does not: the system reaps it where SIGCHLD is ignored.
-    // Break it: remove the next line, and the last one comes too early.
+    // Join: without it the child would stay a zombie. It fails only if the
+    // system has reaped it already, as it does where SIGCHLD is ignored.
+    // Break it: remove the next line; what the last one says is not true yet.
     let _ = child.wait();
     println!("the child has ended");
     Ok(())

@@ -18,7 +18,7 @@ fn parent() -> io::Result<()> {
     let program = env::current_exe()?;
 
     let mut child = Command::new(&program).arg("exits").spawn()?;
-    println!("one returns: {}", child.wait()?);
+    println!("one exits: {}", child.wait()?);
 
     // Its stdin stays open, so it waits.
     // Break it: remove child.kill(), and this program waits for ever.

@@ -30,9 +30,7 @@ pub use crate::platform::Pid;
 pub fn about_to_fork(role: &str) -> Result<Start> {
     match platform::threads() {
         Some(count) if count > 1 => {
-            anyhow::bail!(
-                "fork: this process has {count} threads; fork before the first one is made"
-            )
+            anyhow::bail!("fork: this process has {count} threads; fork before you start one")
         }
         _ => start("fork", role),
     }
@@ -57,6 +55,27 @@ fn start(call: &str, role: &str) -> Result<Start> {
         ends_with: who::is_main_thread().then(who::pid),
         may_outlive: false,
     })
+}
+
+/// A process that has become a child of this one, because its parent has ended and
+/// this is the nearest subreaper (`PR_SET_CHILD_SUBREAPER`, prctl(2); Linux): an
+/// orphan, called `role`. `None` if it is not a child of this process.
+///
+/// # Errors
+/// When there are [`MOST_CHILDREN`](crate::ending::MOST_CHILDREN) children.
+#[cfg(unix)]
+pub fn adopted(orphan: Pid, role: &str) -> Result<Option<Child>> {
+    if who::parent_of(orphan.as_raw().unsigned_abs()) != Some(who::pid()) {
+        return Ok(None);
+    }
+    let start = start("adopt", role)?;
+    let place = Some(start.starting.made(orphan.as_raw()));
+    Ok(Some(Child {
+        pid: orphan.as_raw(),
+        place,
+        was_reaped: false,
+        role: start.role,
+    }))
 }
 
 /// A child about to be made. Until [`made`](Self::made) is called or this is

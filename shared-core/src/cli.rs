@@ -175,7 +175,9 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         let Some(path) = path else { continue };
         let target = Target::open(option, path)?;
         if let Some(other) = target.shares_with(&targets)? {
-            return Ok(bad_usage(&format!("{other} and {option} name one file")));
+            return Ok(bad_usage(&format!(
+                "{other} and {option} name the same file"
+            )));
         }
         targets.push(target);
     }
@@ -248,10 +250,11 @@ fn print_snippets<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result
 }
 
 fn print_what_else<L: Lessons>(names: &[String]) -> Result<u8> {
+    let width = terminal_width().unwrap_or(80).clamp(40, 80);
+    let lessons = format!("Lessons: {}, {ALL}. What you can change:", names.join(", "));
     print(&format!(
-        "\nLessons: {}, {ALL}. What you can change:\n  \
-         cargo run -p {} -- {} --help\n",
-        names.join(", "),
+        "\n{}\n  cargo run -p {} -- {} --help\n",
+        textwrap::fill(&lessons, width),
         L::DEMO,
         names[0]
     ))

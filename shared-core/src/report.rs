@@ -24,8 +24,9 @@ use serde_json::{Map, Value};
 pub(crate) use session::begin_part;
 pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, hand_on};
 pub use session::{HandOn, Input, Part, take_part};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Says one thing: a whole line on stdout, with the time, who says it, and the
 /// text (arguments as for `format!`; up to 38 characters fit into 80 columns).
@@ -144,27 +145,29 @@ pub fn fact(name: fmt::Arguments<'_>, value: impl Into<Value>) {
 
 /// See [`check!`](crate::check!).
 pub fn check(text: &str, ok: bool, expected: Value, seen: Value) {
-    let mut args = arg("ok", ok);
+    // What was never seen is never right.
+    let mut args = arg("ok", ok && !seen.is_null());
     args.extend([("expected".to_owned(), expected), ("seen".to_owned(), seen)]);
     record(Phase::Instant, "check", text, args);
 }
 
 /// The value of a fact, whoever recorded it; the last one if there are
-/// several. A fact that never arrived is a failed check, and `Value::Null`:
+/// several. A fact that never arrived is a failed check (one, however often it is
+/// asked for), and `Value::Null`:
 /// a child that died early cannot pass.
 pub fn require(name: &str) -> Value {
+    static MISSING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let value = LOG.get().map_or(Ok(None), |log| log.fact(name));
     let seen = match value {
         Ok(Some(value)) => return value,
         Ok(None) => Value::Null,
         Err(error) => cause(error).into(),
     };
-    check(
-        &format!("the fact {name} arrived"),
-        false,
-        "a value".into(),
-        seen,
-    );
+    let mut missing = MISSING.lock().unwrap_or_else(PoisonError::into_inner);
+    if missing.insert(name.to_owned()) {
+        let text = format!("the fact {name} arrived");
+        check(&text, false, "a value".into(), seen);
+    }
     Value::Null
 }
 

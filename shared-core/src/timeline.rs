@@ -126,6 +126,7 @@ impl Timeline {
         for lane in &mut lanes {
             lane.find_out_end(events, length);
         }
+        order_threads(&mut lanes);
         for index in 0..lanes.len() {
             let pid = lanes[index].pid;
             let several = lanes.iter().filter(|lane| lane.pid == pid).count() > 1;
@@ -157,6 +158,22 @@ impl Timeline {
     fn signals(&self) -> Vec<&str> {
         let signals = self.lanes.iter().filter_map(|lane| lane.end.signal());
         signals.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// The threads of a process in the order in which they were made, which is that of
+/// their TIDs; they may begin in another one.
+fn order_threads(lanes: &mut [Lane]) {
+    for index in 1..lanes.len() {
+        let (before, [lane, ..]) = lanes.split_at(index) else {
+            return;
+        };
+        let is_later = |other: &Lane| {
+            other.pid == lane.pid && other.tid != u64::from(other.pid) && other.tid > lane.tid
+        };
+        if let Some(place) = before.iter().position(is_later) {
+            lanes[place..=index].rotate_right(1);
+        }
     }
 }
 
@@ -310,6 +327,16 @@ impl Lane {
         let reaped = |event: &&Event| event.pid == self.pid && event.cat == "reaped";
         let reaped = events.iter().find(reaped);
         let told = reaped.and_then(|event| Some((event.ts, End::from_args(&event.args)?)));
+        if let Some((time, End::Exited(status @ 1..))) = told
+            && self.tid == u64::from(self.pid)
+        {
+            let ended = if self.life.cut_off {
+                time
+            } else {
+                self.life.end
+            };
+            self.moments.push((ended, format!("exit {status}")));
+        }
         let last = match told {
             // A process may be killed after its last word, and before its end.
             Some((time, end)) if self.life.cut_off || matches!(end, End::Killed(_)) => {

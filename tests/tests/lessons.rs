@@ -153,6 +153,99 @@ fn fork_returns_twice_for_every_child() {
 }
 
 #[test]
+fn a_parent_is_told_how_each_child_of_its_family_ended() {
+    let summary = json("fork-demo", &["family", "--children", "258"]);
+    let summary = summary.expect_status(0).summary();
+    assert_eq!(number(&summary, "different_parents"), 1);
+    assert_eq!(summary["facts"]["last_end"], "killed by SIGTERM");
+    let ends = summary["checks"][2]["seen"].as_array().expect("ends");
+    assert_eq!(ends.len(), 257);
+    for (index, status) in [(0, 1), (254, 255), (255, 0), (256, 1)] {
+        assert_eq!(ends[index], format!("exited with status {status}"));
+    }
+}
+
+#[test]
+fn a_thousand_children_are_reaped() {
+    let run = json("fork-demo", &["family", "--children", "1000"]).expect_status(0);
+    let events = run.json();
+    assert_eq!(of(&events, "reaped").count(), 1000);
+}
+
+#[test]
+fn forks_in_a_row_make_a_tree() {
+    for forks in ["1", "4", "8"] {
+        let summary = json("fork-demo", &["tree", "--forks", forks]);
+        let summary = summary.expect_status(0).summary();
+        let forks: u32 = forks.parse().expect("a number");
+        assert_eq!(number(&summary, "processes"), 1 << forks);
+    }
+}
+
+#[test]
+fn a_page_is_copied_when_it_is_written_to() {
+    for (mib, touch) in [("1", "1"), ("8", "50"), ("8", "100")] {
+        let args = ["memory", "--mib", mib, "--touch", touch];
+        let summary = json("fork-demo", &args).expect_status(0).summary();
+        assert_eq!(number(&summary, "copied_before"), 0);
+        let pages = number(&summary, "copied_after");
+        let [mib, touch] = [mib, touch].map(|text| text.parse::<i64>().expect("a number"));
+        let expected = mib * 256 * touch / 100;
+        assert!((expected - 1..=expected).contains(&pages), "{pages} pages");
+    }
+}
+
+#[test]
+fn a_zombie_is_there_until_it_is_reaped_by_whoever_is_its_parent() {
+    let facts = json("fork-demo", &["zombie", "--status", "255"]).expect_status(0);
+    let facts = facts.summary()["facts"].take();
+    assert_eq!(facts["before_waitpid_state"], "Z");
+    assert_eq!(facts["after_waitpid_state"], Value::Null);
+    assert_eq!(facts["adopted"], true);
+}
+
+#[test]
+fn an_orphan_goes_to_the_nearest_subreaper() {
+    let run = json("fork-demo", &["orphan", "--status", "4"]).expect_status(0);
+    let facts = run.summary()["facts"].take();
+    assert_eq!(facts["parent_after"], run.json()[0]["pid"]);
+    assert_eq!(facts["orphan_end"], "exited with status 4");
+}
+
+#[test]
+fn an_executed_program_has_nothing_of_the_run() {
+    let run = json("fork-demo", &["exec", "--word", "two 'words'"]).expect_status(0);
+    let facts = run.summary()["facts"].take();
+    let kept = facts["kept"].as_i64().expect("a descriptor");
+    assert_eq!(
+        facts["open_descriptors"],
+        serde_json::json!([0, 1, 2, kept])
+    );
+    assert_eq!(facts["what_sigusr2_did"], "it is killed");
+}
+
+#[test]
+fn what_is_in_a_buffer_at_fork_is_printed_twice() {
+    let summary = json("fork-demo", &["buffer", "--lines", "100"])
+        .expect_status(0)
+        .summary();
+    let lines = ["unflushed_lines", "flushed_lines", "exited_lines"];
+    assert_eq!(lines.map(|lines| number(&summary, lines)), [200, 100, 100]);
+}
+
+#[test]
+fn a_child_that_waits_for_a_thread_is_ended_by_a_watchdog() {
+    for held in [true, false] {
+        let args = ["with-threads", "--held", &held.to_string()];
+        let facts = json("fork-demo", &args).expect_status(0).summary()["facts"].take();
+        assert_eq!(
+            (&facts["locks_hangs"], &facts["asks_hangs"]),
+            (&held.into(), &true.into())
+        );
+    }
+}
+
+#[test]
 fn a_process_is_given_its_argument() {
     for name in ["test", "two words", "“quoted”\n{}", ""] {
         let events = json("process-demo", &["run", "--name", name])
@@ -379,7 +472,8 @@ fn an_option_that_is_a_number_says_its_range_and_keeps_to_it() {
                 .and_then(|(_, range)| range.split_once(" to "));
             let (low, high) = range.expect("a range in brackets");
             let high = high.split(')').next().unwrap_or_default();
-            let [low, high] = [low, high].map(|bound| bound.parse::<i64>().expect("a bound"));
+            let [low, high] =
+                [low, high].map(|bound| bound.trim().parse::<i64>().expect("a bound"));
             for beyond in [low - 1, high + 1] {
                 let run = Run::program(demo).args([&lesson, &name, &beyond.to_string()]);
                 let run = run.run().expect_status(2);

@@ -348,13 +348,19 @@ fn the_picture_is_well_formed_and_names_everything() {
 #[test]
 fn two_targets_that_are_one_file_are_refused_before_the_run() {
     for (script, message) in [
-        ("--svg x --trace ./x", "--svg and --trace name one file"),
-        ("--svg x --trace y", "--svg and --trace name one file"),
-        ("--svg link --trace x", "--svg and --trace name one file"),
-        ("--svg x > x", "stdout and --svg name one file"),
+        (
+            "--svg x --trace ./x",
+            "--svg and --trace name the same file",
+        ),
+        ("--svg x --trace y", "--svg and --trace name the same file"),
+        (
+            "--svg link --trace x",
+            "--svg and --trace name the same file",
+        ),
+        ("--svg x > x", "stdout and --svg name the same file"),
         (
             "--trace /dev/stdout > x",
-            "stdout and --trace name one file",
+            "stdout and --trace name the same file",
         ),
     ] {
         let prepare = "echo mine > x; ln x y; ln -s x link";
@@ -375,7 +381,10 @@ fn two_targets_that_are_one_file_are_refused_before_the_run() {
 fn what_stderr_is_written_to_is_no_target() {
     let script = "{fork-demo} --svg x 2> x; echo $?; cat x; rm x";
     let run = Run::shell(script).run().expect_status(0);
-    assert_eq!(run.stdout, "2\nfork-demo: stderr and --svg name one file\n");
+    assert_eq!(
+        run.stdout,
+        "2\nfork-demo: stderr and --svg name the same file\n"
+    );
 }
 
 #[test]

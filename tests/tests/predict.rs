@@ -21,7 +21,7 @@ fn predict(command: &str, answers: &str) -> Outcome {
 #[test]
 fn what_was_said_stands_beside_what_the_run_has_shown() {
     let run = predict("fork-demo returns-twice --children 3", "3\n0\n").expect_status(0);
-    let question = "With --children 3: how often does fork() return, in all processes?";
+    let question = "With --children 3: how many times does fork() return, in all processes?";
     assert!(run.stderr.starts_with(question), "{run:#?}");
     let revealed = format!("\n  {question}\n      you said 3; this run: 6\n");
     assert!(run.stdout.contains(&revealed), "{run:#?}");

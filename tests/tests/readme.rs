@@ -33,10 +33,14 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 7] = [
+const MEASURED: [(&str, &str); 11] = [
+    ("│ at 0x", ":"),
+    ("MiB, tables ", " KiB"),
+    (" KiB: ", ""),
     ("│ a thread: median ", ")"),
     ("│ a process: median ", ")"),
-    ("│ process / thread: ", ""),
+    ("│ a process takes ", " times"),
+    ("│ thread █", ""),
     ("│ without a lock: balance ", ""),
     ("│ updates lost: ", " of"),
     // Which worker takes which task is not certain.
@@ -45,7 +49,7 @@ const MEASURED: [(&str, &str); 7] = [
 ];
 
 /// What a race may say, and need not.
-const CHANCE: [&str; 2] = ["│ luck: ", "│ the lost updates happen to cancel out"];
+const CHANCE: [&str; 2] = ["│ none was lost ", "│ they happen to cancel out"];
 
 /// The lines, sorted. Each PID and TID has a name instead, by the order of the
 /// lanes (P1, P2, …), so that the same process has the same name everywhere.

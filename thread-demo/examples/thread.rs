@@ -13,7 +13,7 @@ fn main() -> io::Result<()> {
         .spawn(count_to_five)?;
 
     // Waits until the function has returned; if it panicked, so do we.
-    // Break it: remove the next line; when main ends, all its threads do.
+    // Break it: remove the next line; LoopThread dies with main before 5.
     thread.join().unwrap_or_else(|p| panic::resume_unwind(p));
     println!("pid {}: the main thread ends", process::id());
     Ok(())

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 /// A thread costs far less than a process
 ///
-/// A new thread needs a stack and an entry in the scheduler; memory and open files
-/// it shares (pthreads(7)). A new process needs all of its own: the kernel makes an
-/// address space, and here it also loads and links a program (execve(2)).
+/// A new thread needs a stack and an entry in the scheduler; it shares memory and open
+/// files (pthreads(7)). A new process needs its own copy of all that: the kernel makes
+/// an address space, and here it also loads and links a program (execve(2)).
 ///
 /// Try: cargo run -p thread-demo -- cost --rounds 500
 #[derive(clap::Args)]
@@ -30,15 +30,15 @@ pub struct Options {
 
 /// What `--predict` asks.
 pub const QUESTIONS: &[Question] = &[Question {
-    text: "How many threads can be started and joined in the time of one process?",
+    text: "How many threads can be started and joined in the time that one process takes?",
     choices: &["one", "a few", "ten or more"],
     fact: "threads_in_the_time_of_a_process",
-    is_a_race: false,
+    is_a_race: true, // a measurement
 }];
 
 pub fn run(options: &Options) -> Result<()> {
     let program = std::env::current_exe().context("failed to find this program")?;
-    report!("I start a thread and a process in turn");
+    report!("I start threads and processes in turn");
 
     let measuring = span!("measure");
     let [thread, process] = measure_in_turn(
@@ -90,7 +90,14 @@ fn judge(thread: Measurement, process: Measurement) {
         }
     }
     let ratio = process.median.as_secs_f64() / thread.median.as_secs_f64();
-    report!("process / thread: {ratio:.1}");
+    report!("a process takes {ratio:.1} times as long");
+    let bar = |time: Duration| {
+        let longest = process.median.max(thread.median);
+        let columns = 28 * time.as_micros() / longest.as_micros().max(1);
+        "█".repeat(usize::try_from(columns).unwrap_or(0).max(1))
+    };
+    report!("thread  {}", bar(thread.median));
+    report!("process {}", bar(process.median));
     fact!("rounds", thread.runs);
     fact!("process_per_thread_ratio", ratio);
     let threads = match ratio {
@@ -100,7 +107,7 @@ fn judge(thread: Measurement, process: Measurement) {
     };
     fact!("threads_in_the_time_of_a_process", threads);
     check!(
-        "starting and joining a thread takes less time than a process",
+        "a thread, started and joined, takes less time than a process",
         microseconds(thread.median),
         thread.median < process.median,
         format!("less than {}", microseconds(process.median))

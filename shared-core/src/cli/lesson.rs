@@ -1,6 +1,7 @@
 //! What a lesson says of itself: the doc comment of its options.
 
 use clap::Command;
+use textwrap::WordSplitter;
 
 /// The doc comment of a lesson's options, paragraph by paragraph: the claim, why
 /// it comes out so, and what to try.
@@ -28,12 +29,20 @@ impl Text {
     }
 
     /// What follows the checks of a run, in lines of `width` columns at most.
-    pub(super) fn after_checks(&self, files: &Files, demo: &str, width: usize) -> String {
+    pub(super) fn after_checks(
+        &self,
+        files: &Files,
+        demo: &str,
+        width: usize,
+        several_speak: bool,
+    ) -> String {
         let mut text = String::new();
         for paragraph in &self.why {
-            text += &format!("\n{}\n", textwrap::fill(paragraph, width));
+            text += &format!("\n{}\n", fill(paragraph, width));
         }
-        text += &format!("\n{}\n", textwrap::fill(ORDER, width));
+        if several_speak {
+            text += &format!("\n{}\n", fill(ORDER, width));
+        }
         let indent = format!("\n{:1$}", "", TRY.len());
         let tries: Vec<&str> = self.tries.iter().map(|line| &line[TRY.len()..]).collect();
         if !tries.is_empty() {
@@ -47,6 +56,12 @@ impl Text {
         let fits = code.len() + copy.len() + 3 <= width;
         text + &code + if fits { "   " } else { "\n" } + &copy + "\n"
     }
+}
+
+/// A hyphen is no place to break a line: copy-on-write is one word.
+fn fill(text: &str, width: usize) -> String {
+    let options = textwrap::Options::new(width);
+    textwrap::fill(text, options.word_splitter(WordSplitter::NoHyphenation))
 }
 
 /// Where a lesson stands, and the program to copy; made by

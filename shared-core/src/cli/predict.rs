@@ -120,7 +120,7 @@ impl Prediction {
             } else {
                 "the same each time, but not certain"
             };
-            format!("five runs: {}: {sum}", outcomes.join(", "))
+            format!("five more runs: {}; {sum}", outcomes.join(", "))
         };
         let indented = |text: &str, indent: &str| {
             let options = textwrap::Options::new(width).initial_indent(indent);

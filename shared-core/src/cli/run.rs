@@ -69,7 +69,13 @@ pub(super) fn run_lesson<L: Lessons>(
         () if interrupted => String::new(), // one line says it, below
         () => {
             let picture = text::draw(&timeline, width, session.settings.colour);
-            let after = text.after_checks(&lesson.files(), L::DEMO, width.clamp(40, 80));
+            let speakers = timeline
+                .lanes
+                .iter()
+                .filter(|lane| !lane.reports.is_empty());
+            let several_speak = speakers.count() > 1;
+            let width_of_text = width.clamp(40, 80);
+            let after = text.after_checks(&lesson.files(), L::DEMO, width_of_text, several_speak);
             let checks = summary.check_lines(width);
             let revealed = summary.prediction_lines(width);
             format!("\n{picture}{checks}{revealed}{after}")

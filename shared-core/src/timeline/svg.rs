@@ -111,7 +111,7 @@ fn legend(timeline: &Timeline) -> String {
     ];
     let signs = signs.iter().filter(|(occurs, _)| *occurs);
     let signs: Vec<&str> = signs.map(|(_, text)| *text).collect();
-    signs.join("   ▪   ")
+    signs.join("   |   ")
 }
 
 struct Picture<'a> {

@@ -99,7 +99,7 @@ fn row(lane: &Lane, scale: &Scale) -> String {
         // The column itself stays, as a life may be no longer, and what was before
         // that life too.
         let begin = scale.column(lane.life.begin);
-        let before = at.checked_sub(width).filter(|place| *place >= begin);
+        let before = at.checked_sub(width).filter(|place| *place > begin);
         let free = |place: &usize| row.is_free(*place..*place + width);
         if let Some(place) = iter::once(at + 1).chain(before).find(free) {
             row.write(place, &label);
@@ -263,7 +263,7 @@ mod tests {
             draw(&timeline, 57, false),
             "  parent 1/1   ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┃
   child 2      ┃    ━━━━━━━━━━━━━━━━━····               ┃
-  child 3      ┃    ━━━━━━━━━━━━━━━━━━━━━━━━┤           ┃
+  child 3      ┃    ━━━━━━━━━━━━━━━━━━━━━━━━┤ exit 3    ┃
   child 4      ┃    ━━━━━━━━━━━━━━━━━━━ SIGTERM ╳       ┃
   child 5      ┃    ━━━━━━━━━━━━━━━━━━━━━━━ SIGKILL ╳   ┃
   detached 1/6 ┃        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▶┃

@@ -48,7 +48,7 @@ pub const ENTRIES: &[Entry] = &[
         text: "    EXIT_STATUS\n",
         instead: "    0\n",
         run: "fork-demo returns-twice",
-        check: "waitpid() returned the status that each child exited with",
+        check: "for each child waitpid() returned the status that it exited with",
     },
     Entry {
         // Nobody waits for the children: a zip over nothing must not pass.
@@ -56,7 +56,337 @@ pub const ENTRIES: &[Entry] = &[
         text: "for child in &mut children {",
         instead: "for child in children.iter_mut().take(0) {",
         run: "fork-demo returns-twice --children 2",
-        check: "waitpid() returned the status that each child exited with",
+        check: "for each child waitpid() returned the status that it exited with",
+    },
+    // fork-demo family
+    Entry {
+        // The child asks for its own PID.
+        file: "fork-demo/src/family.rs",
+        text: r#"fact!("child_{n}_getppid", getppid().as_raw());"#,
+        instead: r#"fact!("child_{n}_getppid", who::pid());"#,
+        run: "fork-demo family",
+        check: "getppid() is the parent's PID in every child",
+    },
+    Entry {
+        // The parent waits for the first child only.
+        file: "fork-demo/src/family.rs",
+        text: "for child in &mut children {",
+        instead: "for child in children.iter_mut().take(1) {",
+        run: "fork-demo family",
+        check: "the parent reaped as many different children as it had made",
+    },
+    Entry {
+        // The children forget their numbers.
+        file: "fork-demo/src/family.rs",
+        text: "    n.into()
+",
+        instead: "    0
+",
+        run: "fork-demo family",
+        check: "each child but the last exited with its number, in eight bits",
+    },
+    Entry {
+        // Another signal.
+        file: "fork-demo/src/family.rs",
+        text: "kill(last.pid(), Signal::SIGTERM)",
+        instead: "kill(last.pid(), Signal::SIGKILL)",
+        run: "fork-demo family",
+        check: "the last child was killed by the signal that the parent sent",
+    },
+    // fork-demo tree
+    Entry {
+        // The child stops where its part is done.
+        file: "fork-demo/src/tree.rs",
+        text: r#"go_on(&format!("{path}{n}"), n, forks)"#,
+        instead: "0",
+        run: "fork-demo tree",
+        check: "n forks in a row make 2^n processes",
+    },
+    Entry {
+        // The same.
+        file: "fork-demo/src/tree.rs",
+        text: r#"go_on(&format!("{path}{n}"), n, forks)"#,
+        instead: "0",
+        run: "fork-demo tree --forks 2",
+        check: "fork number n is run by 2^(n - 1) of them",
+    },
+    Entry {
+        // The child asks for its own PID.
+        file: "fork-demo/src/tree.rs",
+        text: r#"fact!("getppid", who::ppid());"#,
+        instead: r#"fact!("getppid", who::pid());"#,
+        run: "fork-demo tree --forks 2",
+        check: "getppid() in each process is its parent in the tree",
+    },
+    // fork-demo memory
+    Entry {
+        // The child looks at another variable.
+        file: "fork-demo/src/memory.rs",
+        text: r#"say_variable("child", &memory);"#,
+        instead: r#"say_variable("child", &Memory::filled_with(2, 1));"#,
+        run: "fork-demo memory --mib 4",
+        check: "the variable has the same address in both processes",
+    },
+    Entry {
+        // The child writes what is there already.
+        file: "fork-demo/src/memory.rs",
+        text: "memory.write(page, 2)",
+        instead: "memory.write(page, 1)",
+        run: "fork-demo memory --mib 4",
+        check: "it is 2 in the child, which wrote it, and 1 in the parent still",
+    },
+    Entry {
+        // The child writes to half as many pages.
+        file: "fork-demo/src/memory.rs",
+        text: "(0..written).for_each",
+        instead: "(0..written / 2).for_each",
+        run: "fork-demo memory --mib 16 --touch 100",
+        check: "there was a page fault for each page that the child wrote to",
+    },
+    Entry {
+        // The same.
+        file: "fork-demo/src/memory.rs",
+        text: "(0..written).for_each",
+        instead: "(0..written / 2).for_each",
+        run: "fork-demo memory --mib 4",
+        check: "before the child wrote no page was copied, afterwards just those",
+    },
+    Entry {
+        // The memory does not grow.
+        file: "fork-demo/src/memory.rs",
+        text: "let memory = Memory::filled_with(1, mib);",
+        instead: "let memory = Memory::filled_with(1, 1);",
+        run: "fork-demo memory --mib 64",
+        check: "the more memory, the bigger the page tables that fork() copies",
+    },
+    // fork-demo zombie
+    Entry {
+        // The child is reaped before anybody looks.
+        file: "fork-demo/src/zombie.rs",
+        text: r#"look("before_waitpid", pid);
+    let status = child.reap(|pid| waitpid(pid, None))?;"#,
+        instead: r#"let status = child.reap(|pid| waitpid(pid, None))?;
+    look("before_waitpid", pid);"#,
+        run: "fork-demo zombie",
+        check: "a child that has ended still has its PID",
+    },
+    Entry {
+        // The child is reaped before anybody looks.
+        file: "fork-demo/src/zombie.rs",
+        text: r#"look("before_waitpid", pid);
+    let status = child.reap(|pid| waitpid(pid, None))?;"#,
+        instead: r#"let status = child.reap(|pid| waitpid(pid, None))?;
+    look("before_waitpid", pid);"#,
+        run: "fork-demo zombie --status 1",
+        check: "in between it was a zombie: state Z",
+    },
+    Entry {
+        // Somebody looks at the wrong process.
+        file: "fork-demo/src/zombie.rs",
+        text: r#"look("after_waitpid", pid);"#,
+        instead: r#"look("after_waitpid", who::pid());"#,
+        run: "fork-demo zombie",
+        check: "after waitpid() there is no such PID",
+    },
+    Entry {
+        // The child forgets its status.
+        file: "fork-demo/src/zombie.rs",
+        text: "            options.status.into()
+",
+        instead: "            0
+",
+        run: "fork-demo zombie",
+        check: "waitpid() returned the exit status that the kernel had kept",
+    },
+    Entry {
+        // The zombie had failed.
+        file: "fork-demo/src/zombie.rs",
+        text: "0 => start.in_child(|| 0),",
+        instead: "0 => start.in_child(|| 1),",
+        run: "fork-demo zombie",
+        check: "a zombie whose parent has ended is reaped by its new parent",
+    },
+    // fork-demo orphan
+    Entry {
+        // The child asks for its own PID.
+        file: "fork-demo/src/orphan.rs",
+        text: r#"fact!("parent_before", getppid().as_raw());"#,
+        instead: r#"fact!("parent_before", who::pid());"#,
+        run: "fork-demo orphan",
+        check: "before, getppid() in the child is the PID of the parent that made it",
+    },
+    Entry {
+        // The parent waits for the end of its child.
+        file: "fork-demo/src/orphan.rs",
+        text: r#"drop(asks);
+    {
+        let _wait = waiting!("until the parent has ended");
+        let _ = socket.read(&mut [0]);
+    }"#,
+        instead: "let (_asks, _socket) = (asks, &mut socket);",
+        run: "fork-demo orphan",
+        check: "the child speaks after its parent was reaped",
+    },
+    Entry {
+        // The parent waits for the end of its child.
+        file: "fork-demo/src/orphan.rs",
+        text: r#"drop(asks);
+    {
+        let _wait = waiting!("until the parent has ended");
+        let _ = socket.read(&mut [0]);
+    }"#,
+        instead: "let (_asks, _socket) = (asks, &mut socket);",
+        run: "fork-demo orphan --status 1",
+        check: "afterwards it has another parent",
+    },
+    Entry {
+        // The orphan exits with another status.
+        file: "fork-demo/src/orphan.rs",
+        text: "    status.into()
+",
+        instead: "    (status ^ 1).into()
+",
+        run: "fork-demo orphan",
+        check: "the new parent reaps it",
+    },
+    // fork-demo exec
+    Entry {
+        // A process of its own for the shell.
+        file: "fork-demo/src/exec.rs",
+        text: "Ok(execve(
+        &program?,
+        &[name?, option?, script?],
+        &[word?, path?],
+    )?)",
+        instead: r#"let _ = (program?, name?, option?, script?, word?, path?);
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", SCRIPT]).status()?;
+    Err(io::Error::other("it has ended"))"#,
+        run: "fork-demo exec",
+        check: "the new program has the PID that fork() returned",
+    },
+    Entry {
+        // A process of its own for the shell.
+        file: "fork-demo/src/exec.rs",
+        text: "Ok(execve(
+        &program?,
+        &[name?, option?, script?],
+        &[word?, path?],
+    )?)",
+        instead: r#"let _ = (program?, name?, option?, script?, word?, path?);
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", SCRIPT]).status()?;
+    Err(io::Error::other("it has ended"))"#,
+        run: "fork-demo exec --word a",
+        check: "its parent is the process that forked",
+    },
+    Entry {
+        // The variable is not handed on.
+        file: "fork-demo/src/exec.rs",
+        text: "&[word?, path?]",
+        instead: "&[path?]",
+        run: "fork-demo exec",
+        check: "it has the environment that execve() was given",
+    },
+    Entry {
+        // Marked close-on-exec.
+        file: "fork-demo/src/exec.rs",
+        text: "F_SETFD(FdFlag::empty())",
+        instead: "F_SETFD(FdFlag::FD_CLOEXEC)",
+        run: "fork-demo exec",
+        check: "a descriptor is open still, unless it is marked close-on-exec",
+    },
+    Entry {
+        // One more descriptor slips through.
+        file: "fork-demo/src/exec.rs",
+        text: "let open_before = open_across_exec();",
+        instead: "let open_before = open_across_exec();
+    fcntl(&closed, FcntlArg::F_SETFD(FdFlag::empty()))?;",
+        run: "fork-demo exec",
+        check: "no other descriptor is open",
+    },
+    Entry {
+        // The signal is not ignored.
+        file: "fork-demo/src/exec.rs",
+        text: "sigaction(Signal::SIGUSR1, &ignore)?;",
+        instead: "",
+        run: "fork-demo exec",
+        check: "an ignored signal is ignored still",
+    },
+    Entry {
+        // It is ignored, not caught.
+        file: "fork-demo/src/exec.rs",
+        text: "sigaction(Signal::SIGUSR2, &catch)?;",
+        instead: "sigaction(Signal::SIGUSR2, &ignore)?;",
+        run: "fork-demo exec",
+        check: "a caught signal has its default action again: it kills",
+    },
+    // fork-demo buffer
+    Entry {
+        // The parent flushes first.
+        file: "fork-demo/src/buffer.rs",
+        text: r#"("unflushed", false, true)"#,
+        instead: r#"("unflushed", true, true)"#,
+        run: "fork-demo buffer",
+        check: "what was in the buffer at fork is printed twice",
+    },
+    Entry {
+        // It does not.
+        file: "fork-demo/src/buffer.rs",
+        text: r#"("flushed", true, true)"#,
+        instead: r#"("flushed", false, true)"#,
+        run: "fork-demo buffer",
+        check: "what was flushed before fork is printed once",
+    },
+    Entry {
+        // The child flushes all the same.
+        file: "fork-demo/src/buffer.rs",
+        text: r#"("exited", false, false)"#,
+        instead: r#"("exited", false, true)"#,
+        run: "fork-demo buffer",
+        check: "and so is the buffer of a child that ends by _exit()",
+    },
+    // fork-demo with-threads
+    Entry {
+        // The child starts a thread of its own.
+        file: "fork-demo/src/with_threads.rs",
+        text: r#"fact!("threads_in_the_child", who::threads());"#,
+        instead: r#"let _own = thread::spawn(thread::park);
+    fact!("threads_in_the_child", who::threads());"#,
+        run: "fork-demo with-threads",
+        check: "the child of a process with three threads has one",
+    },
+    Entry {
+        // Nobody holds the lock.
+        file: "fork-demo/src/with_threads.rs",
+        text: "hold(held.then_some(lock),",
+        instead: "hold(held.then_some(lock).filter(|_| false),",
+        run: "fork-demo with-threads",
+        check: "the lock is in the child as it was at fork",
+    },
+    Entry {
+        // Nobody holds the lock.
+        file: "fork-demo/src/with_threads.rs",
+        text: "hold(held.then_some(lock),",
+        instead: "hold(held.then_some(lock).filter(|_| false),",
+        run: "fork-demo with-threads",
+        check: "the child waits for ever for a lock that another thread held",
+    },
+    Entry {
+        // The worker answers something else.
+        file: "fork-demo/src/with_threads.rs",
+        text: "answer.send(42)",
+        instead: "answer.send(41)",
+        run: "fork-demo with-threads",
+        check: "a thread answers in the parent",
+    },
+    Entry {
+        // The child does not ask.
+        file: "fork-demo/src/with_threads.rs",
+        text: r#"fact!("answer_in_the_child", ask(&jobs));"#,
+        instead: r#"fact!("answer_in_the_child", 42);"#,
+        run: "fork-demo with-threads",
+        check: "in the child nobody answers: it waits for ever too",
     },
     // process-demo run
     Entry {
@@ -210,7 +540,7 @@ pub const ENTRIES: &[Entry] = &[
         text: "Pool::start(options.workers.into(), worker::command)?",
         instead: "Pool::start(options.tasks.into(), worker::command)?",
         run: "pool-demo tasks --workers 2 --tasks 4 --work-ms 500",
-        check: "the waiting task began only after another had ended",
+        check: "a task that had to wait began only after another had ended",
     },
     // thread-demo start-join
     Entry {
@@ -260,7 +590,7 @@ pub const ENTRIES: &[Entry] = &[
         text: ".spawn(|| ())",
         instead: ".spawn(|| thread::sleep(Duration::from_millis(500)))",
         run: "thread-demo cost --rounds 10",
-        check: "starting and joining a thread takes less time than a process",
+        check: "a thread, started and joined, takes less time than a process",
     },
     // lock-demo lost-update
     Entry {
