@@ -97,5 +97,12 @@ mod lessons {
                 Self::WithThreads(_) => files!("with_threads", "with_threads"),
             }
         }
+
+        fn role(&self) -> &'static str {
+            match self {
+                Self::Orphan(_) => "grandparent",
+                _ => "parent",
+            }
+        }
     }
 }

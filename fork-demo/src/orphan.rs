@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
         parent.reap(|pid| waitpid(pid, None))?
     };
     report!("the parent {}", describe(status));
-    moment!("reaped");
+    moment!("the parent is reaped");
 
     // From here on the child is an orphan. Has it become a child of this process?
     let orphan = i32::try_from(require("child").as_i64().unwrap_or(0))?;

@@ -137,25 +137,26 @@ impl Picture<'_> {
         self.left + (WIDTH - self.left - RIGHT) * time / length
     }
 
-    /// Places the labels of a lane so that none covers another; returns the number
-    /// of lines that they take, and the places. One for which there is no room is
-    /// seen on hover only.
+    /// Places the labels of a lane so that none covers another, nor the line of one
+    /// that is earlier and so stands higher; returns the number of lines of labels,
+    /// and the places. One for which there is no room is seen on hover only.
     fn place_labels(&self, lane: &Lane) -> (usize, Vec<Option<Place>>) {
-        let mut ends: Vec<f64> = Vec::new();
-        let places = lane.moments.iter().map(|(time, label)| {
+        let mut begins: Vec<f64> = Vec::new();
+        let places = lane.moments.iter().rev().map(|(time, label)| {
             let width = width_of(label) * 1.2; // as it is bold
             let left = self.x(*time).min(WIDTH - width);
-            let tier = ends.iter().position(|end| end + 8.0 <= left);
-            let tier = tier.unwrap_or(ends.len());
+            let tier = begins.iter().position(|begin| left + width + 8.0 <= *begin);
+            let tier = tier.unwrap_or(begins.len());
             if tier == MOST_TIERS {
                 return None;
             }
-            ends.resize(ends.len().max(tier + 1), 0.0);
-            ends[tier] = left + width;
+            begins.resize(begins.len().max(tier + 1), WIDTH);
+            begins[tier] = left;
             Some(Place { left, tier })
         });
-        let places = places.collect();
-        (ends.len(), places)
+        let mut places: Vec<Option<Place>> = places.collect();
+        places.reverse();
+        (begins.len(), places)
     }
 
     /// The labels, each with a line down to its moment.
