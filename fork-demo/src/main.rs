@@ -13,6 +13,8 @@ mod memory;
 #[cfg(unix)]
 mod orphan;
 #[cfg(unix)]
+mod puzzle;
+#[cfg(unix)]
 mod returns_twice;
 #[cfg(unix)]
 mod tree;
@@ -35,7 +37,9 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(unix)]
 mod lessons {
-    use crate::{buffer, exec, family, memory, orphan, returns_twice, tree, with_threads, zombie};
+    use crate::{
+        buffer, exec, family, memory, orphan, puzzle, returns_twice, tree, with_threads, zombie,
+    };
     use shared_core::cli::{Files, Question};
     use shared_core::{Lessons, Result, files};
 
@@ -50,6 +54,7 @@ mod lessons {
         Exec(exec::Options),
         Buffer(buffer::Options),
         WithThreads(with_threads::Options),
+        Puzzle(puzzle::Options),
     }
 
     impl Lessons for Lesson {
@@ -67,6 +72,7 @@ mod lessons {
                 Self::Exec(options) => exec::run(options),
                 Self::Buffer(options) => buffer::run(options),
                 Self::WithThreads(options) => with_threads::run(options),
+                Self::Puzzle(options) => puzzle::run(options),
             }
         }
 
@@ -81,6 +87,7 @@ mod lessons {
                 Self::Exec(_) => exec::QUESTIONS,
                 Self::Buffer(_) => buffer::QUESTIONS,
                 Self::WithThreads(_) => with_threads::QUESTIONS,
+                Self::Puzzle(_) => puzzle::QUESTIONS,
             }
         }
 
@@ -95,6 +102,14 @@ mod lessons {
                 Self::Exec(_) => files!("exec", "exec"),
                 Self::Buffer(_) => files!("buffer", "buffer"),
                 Self::WithThreads(_) => files!("with_threads", "with_threads"),
+                Self::Puzzle(_) => files!("puzzle", "puzzle"),
+            }
+        }
+
+        fn exercise(&self) -> Option<String> {
+            match self {
+                Self::Puzzle(options) => Some(puzzle::exercise(options)),
+                _ => None,
             }
         }
 

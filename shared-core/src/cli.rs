@@ -21,7 +21,7 @@ use lesson::Text;
 use predict::Prediction;
 pub use predict::{Question, UNKNOWABLE};
 use run::{About, run_lesson};
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use summary::Summary;
@@ -45,6 +45,12 @@ pub trait Lessons: Subcommand + FromArgMatches {
 
     /// One to three questions about the run, for `--predict`.
     fn questions(&self) -> &'static [Question];
+
+    /// What the questions are about, if they do not say it themselves: it is shown
+    /// before they are asked.
+    fn exercise(&self) -> Option<String> {
+        None
+    }
 
     /// Where the lesson stands, and the program to copy.
     fn files(&self) -> Files;
@@ -185,6 +191,9 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     let given = chosen_options(command, matches, name);
     let mut predictions = Vec::new();
     if options.predict {
+        if let Some(exercise) = lesson.exercise() {
+            let _ = writeln!(io::stderr(), "{exercise}\n"); // no reason not to run
+        }
         match Prediction::ask(lesson.questions(), &given) {
             Err(error) if error.is::<BadUsage>() => {
                 complain(format_args!("{error}"));

@@ -28,7 +28,8 @@ pub use cli::{Lessons, main};
 pub use serde_json::Value;
 
 /// What an error says, with all its causes, without the numbers that the
-/// standard library appends: `fork: Resource temporarily unavailable`.
+/// standard library appends, and without the symbols that nix puts in front:
+/// `fork: Resource temporarily unavailable`.
 #[must_use]
 pub fn cause(error: impl std::fmt::Display) -> String {
     let text = format!("{error:#}");
@@ -37,7 +38,15 @@ pub fn cause(error: impl std::fmt::Display) -> String {
     for part in parts {
         cause += part.split_once(')').map_or(part, |(_, rest)| rest);
     }
-    cause
+    let is_symbol = |part: &str| {
+        let symbol = part.strip_prefix('E').filter(|rest| rest.len() > 2);
+        symbol.is_some_and(|rest| {
+            rest.chars()
+                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+        })
+    };
+    let parts = cause.split(": ").filter(|part| !is_symbol(part));
+    parts.collect::<Vec<_>>().join(": ")
 }
 
 /// The colours of the lanes in order of their start, the same in the lines, in the

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub struct Measurement {
     /// How many times it was measured.
     pub runs: usize,
+    /// The shortest of the times: that of the run which was least disturbed.
+    pub shortest: Duration,
     /// The middle one of the times in order of size.
     pub median: Duration,
     /// A quarter of the times are below this one.
@@ -47,6 +49,7 @@ impl Measurement {
         let at = |quarter| times[(times.len() - 1) * quarter / 4];
         Self {
             runs: times.len(),
+            shortest: at(0),
             median: at(2),
             lower_quartile: at(1),
             upper_quartile: at(3),

@@ -246,6 +246,32 @@ fn a_child_that_waits_for_a_thread_is_ended_by_a_watchdog() {
 }
 
 #[test]
+fn a_puzzle_is_the_same_everywhere_and_what_it_prints_is_possible() {
+    for (seed, size, lines) in [("7", "6", 7), ("1", "3", 4), ("1000000", "12", 0)] {
+        let args = ["puzzle", "--seed", seed, "--size", size, "--runs", "100"];
+        let summary = json("fork-demo", &args).expect_status(0).summary();
+        if lines > 0 {
+            assert_eq!(number(&summary, "lines"), lines, "seed {seed}");
+        }
+        assert!(number(&summary, "outputs_seen") >= 1);
+    }
+    let mut run = Run::program("fork-demo")
+        .args(["puzzle", "--predict"])
+        .start();
+    run.write("7\nYES\n9\n");
+    let run = run.finish().expect_status(0);
+    let program = " 1  if fork() == 0:\n 2      print A\n";
+    assert!(run.stderr.starts_with(program), "{run:#?}");
+    for answer in [
+        "you said 7; this run: 7",
+        "you said yes; this run: yes",
+        "you said 9; this run: 9",
+    ] {
+        assert!(run.stdout.contains(answer), "{run:#?}");
+    }
+}
+
+#[test]
 fn a_process_is_given_its_argument() {
     for name in ["test", "two words", "“quoted”\n{}", ""] {
         let events = json("process-demo", &["run", "--name", name])

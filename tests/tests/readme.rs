@@ -33,10 +33,11 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 11] = [
+const MEASURED: [(&str, &str); 12] = [
     ("│ at 0x", ":"),
     ("MiB, tables ", " KiB"),
     (" KiB: ", ""),
+    ("│ 1 × ", ""),
     ("│ a thread: median ", ")"),
     ("│ a process: median ", ")"),
     ("│ a process takes ", " times"),

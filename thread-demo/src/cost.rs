@@ -108,9 +108,10 @@ fn judge(thread: Measurement, process: Measurement) {
     fact!("threads_in_the_time_of_a_process", threads);
     check!(
         "a thread, started and joined, takes less time than a process",
-        microseconds(thread.median),
-        thread.median < process.median,
-        format!("less than {}", microseconds(process.median))
+        format!("{:.1?} at least", thread.shortest),
+        // On a busy machine a new thread may wait for its turn, again and again.
+        thread.shortest < process.shortest,
+        format!("less than {:.1?}", process.shortest)
     );
 }
 

@@ -63,6 +63,7 @@ impl Prediction {
             if !io::stdin().is_terminal() {
                 let _ = writeln!(io::stderr()); // nobody has typed a newline
             }
+            let answer = about.as_given(answer);
             if read > 0 && !about.allows(answer) {
                 let bad = format!("{answer:?} is not an answer; expected: {what}");
                 return Err(BadUsage(bad).into());
@@ -131,6 +132,13 @@ impl Prediction {
 }
 
 impl Question {
+    /// The choice that is meant, whatever its case.
+    fn as_given<'a>(&'a self, answer: &'a str) -> &'a str {
+        let mut choices = self.choices.iter();
+        let choice = choices.find(|choice| choice.eq_ignore_ascii_case(answer));
+        choice.copied().unwrap_or(answer)
+    }
+
     fn allows(&self, answer: &str) -> bool {
         match self.choices {
             [] => answer.parse::<i64>().is_ok(),

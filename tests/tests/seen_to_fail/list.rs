@@ -388,6 +388,31 @@ pub const ENTRIES: &[Entry] = &[
         run: "fork-demo with-threads",
         check: "in the child nobody answers: it waits for ever too",
     },
+    // fork-demo puzzle
+    Entry {
+        // Other letters.
+        file: "fork-demo/src/puzzle.rs",
+        text: "out.write_all(&[letter as u8])",
+        instead: "out.write_all(&[letter as u8 + 1])",
+        run: "fork-demo puzzle --runs 1",
+        check: "each output that was seen is one that is possible",
+    },
+    Entry {
+        // The child exits at once.
+        file: "fork-demo/src/puzzle.rs",
+        text: "let rest = || status_of(&execute(program, at + 1, out, drawn));",
+        instead: "let rest = || status_of(&Ok(()));",
+        run: "fork-demo puzzle --runs 1",
+        check: "the number of lines is the same in each run",
+    },
+    Entry {
+        // The first process exits as if something had gone wrong.
+        file: "fork-demo/src/puzzle.rs",
+        text: "start.in_child(|| status_of(&execute(&program, 0, &out, n == 1)))",
+        instead: "start.in_child(|| 1 + status_of(&execute(&program, 0, &out, n == 1)))",
+        run: "fork-demo puzzle --runs 1",
+        check: "every run came to its end",
+    },
     // process-demo run
     Entry {
         // The function is called, and no process is made.
