@@ -48,7 +48,7 @@ fn lessons_stand_busy_cpus() {
 
 #[test]
 fn lessons_leave_nothing_when_a_signal_comes_at_any_moment() {
-    let _ = repeat("--kill --runs 4").expect_status(0);
+    let _ = repeat("--kill --runs 3").expect_status(0);
     let _ = repeat("process-demo pool-demo --signal INT --runs 2").expect_status(0);
 }
 
@@ -58,6 +58,14 @@ fn lessons_say_what_was_refused() {
         let _ = repeat("fork-demo --inject --runs 2").expect_status(0);
         let _ = repeat("process-demo --lesson run --inject --runs 2").expect_status(0);
     }
+}
+
+#[test]
+fn an_interrupted_repeat_leaves_no_run() {
+    let repeat = "{examples/repeat} pool-demo";
+    let run = Run::shell(&format!("timeout --preserve-status -s INT 1 {repeat}")).run();
+    let run = run.expect_status(130);
+    assert_eq!(run.stderr, "repeat: interrupted\n");
 }
 
 #[test]

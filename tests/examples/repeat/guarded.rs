@@ -48,17 +48,21 @@ pub struct Ended {
     pub left: Vec<String>,
     /// From the start until nothing of it was there any more.
     pub took: Duration,
+    /// All that it wrote to stdout.
     pub stdout: String,
+    /// All that it wrote to stderr.
     pub stderr: String,
 }
 
 impl Ended {
+    /// Whether it says so.
     pub fn has_failed_check(&self) -> bool {
         self.stdout.contains('✘')
     }
 }
 
 impl Guarded {
+    /// Starts a command.
     pub fn start(words: &[impl AsRef<OsStr>], orphans: Orphans) -> Result<Self> {
         let folder = tempfile::tempdir().context("failed to create a temporary folder")?;
         let start = Instant::now();

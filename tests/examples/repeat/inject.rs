@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
+/// The columns of the table.
 pub const HEADINGS: [&str; 5] = ["lesson", "call", "positions", "failed", "left"];
 
 /// A call, the error that it returns, and the causes in words that may come of it.

@@ -106,7 +106,9 @@ mod linux {
 
     /// A lesson, and what runs it.
     pub struct Lesson {
+        /// The path of the demo.
         pub program: PathBuf,
+        /// How the demo calls the lesson.
         pub name: String,
     }
 
@@ -124,6 +126,7 @@ mod linux {
         }
     }
 
+    /// The whole program.
     pub fn main() -> ExitCode {
         let options = Options::parse();
         match try_main(&options) {

@@ -5,8 +5,10 @@ use crate::linux::{Lesson, Times};
 use crate::tally::{Count, Tally, median_and_longest, ms};
 use shared_core::Result;
 
+/// The columns of the table.
 pub const HEADINGS: [&str; 6] = ["lesson", "runs", "failed", "left", "median", "longest"];
 
+/// Runs the lesson again and again.
 pub fn tally(lesson: &Lesson, times: Times) -> Result<Tally> {
     let mut count = Count::default();
     let mut took = Vec::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// A row of the table, and what was wrong.
 pub struct Tally {
+    /// The row of the table.
     pub row: Vec<String>,
     /// The first few; none means that there was none.
     pub faults: Vec<Fault>,
@@ -14,14 +15,18 @@ pub struct Tally {
 pub struct Fault {
     /// Which, and what was wrong.
     pub what: String,
+    /// All that it wrote.
     pub output: String,
 }
 
 /// Counts the runs that were not as they should be, and keeps the first few.
 #[derive(Default)]
 pub struct Count {
+    /// Runs in which something was wrong besides what they left.
     pub failed: u32,
+    /// Runs that left something behind.
     pub left: u32,
+    /// The first few of both.
     pub faults: Vec<Fault>,
 }
 
