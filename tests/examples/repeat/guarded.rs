@@ -112,15 +112,20 @@ impl Guarded {
         let mut left = Vec::new();
         while self.is_running()? {
             if Instant::now() >= until {
-                left.extend(kill_descendants(self.pid()));
+                for killed in kill_descendants(self.pid()) {
+                    if !left.contains(&killed) {
+                        left.push(killed); // not again until it is reaped
+                    }
+                }
             }
             sleep(A_MOMENT);
         }
         let took = self.start.elapsed();
         let text = |name| fs::read(self.folder.path().join(name)).unwrap_or_default();
         let stderr = String::from_utf8_lossy(&text("stderr")).into_owned();
-        let report: Value = serde_json::from_slice(&text("report"))
-            .with_context(|| format!("the guard says nothing of {left:?}: {stderr}"))?;
+        let Ok(report) = serde_json::from_slice::<Value>(&text("report")) else {
+            bail!("failed to run it: {}", stderr.trim_end()); // the guard says why
+        };
         let said = report["left_behind"].as_array().into_iter().flatten();
         left.extend(said.filter_map(|left| Some(left.as_str()?.to_owned())));
         left.extend(self.files()?);

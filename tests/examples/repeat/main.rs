@@ -33,7 +33,8 @@ mod linux {
     use crate::guarded::{Guarded, Orphans};
     use crate::tally::{Fault, Tally};
     use crate::{guarded, inject, moments, plain};
-    use clap::{Parser, ValueEnum};
+    use clap::error::ErrorKind;
+    use clap::{CommandFactory, Parser, ValueEnum};
     use nix::sys::signal::Signal;
     use shared_core::{Context, Result, cause, complain, ensure};
     use std::fmt;
@@ -48,6 +49,7 @@ mod linux {
     /// Runs lessons many times while every CPU is kept busy, and says how often
     /// one failed or left something behind
     #[derive(Parser)]
+    #[command(name = "repeat", max_term_width = 80)]
     pub struct Options {
         /// Whose lessons run; without any, those of all demos
         #[arg(value_name = "DEMO", value_parser = DEMOS)]
@@ -176,7 +178,10 @@ mod linux {
             }
             for name in self.lessons.iter().chain(&self.skip) {
                 let is_there = lessons.iter().any(|lesson| lesson.name == *name);
-                ensure!(is_there, "there is no lesson {name}");
+                if !is_there {
+                    let error = format!("there is no lesson {name}");
+                    Self::command().error(ErrorKind::InvalidValue, error).exit();
+                }
             }
             lessons.retain(|lesson| !self.skip.contains(&lesson.name));
             lessons.retain(|lesson| self.lessons.is_empty() || self.lessons.contains(&lesson.name));

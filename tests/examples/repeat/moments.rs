@@ -28,7 +28,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(1);
 pub fn tally(lesson: &Lesson, signal: Signal, times: Times, seed: u64) -> Result<Tally> {
     let length = length(lesson)?;
     let mut random = Random(seed);
-    let (mut count, mut gone_after, mut had_ended) = (Count::default(), Vec::new(), 0);
+    let (mut count, mut gone_after) = (Count::default(), Vec::new());
+    let (mut signals, mut had_ended) = (0, 0);
     for run in times.each() {
         let moment = length.mul_f64(random.fraction());
         // A terminal sends its signals to the whole group.
@@ -40,7 +41,8 @@ pub fn tally(lesson: &Lesson, signal: Signal, times: Times, seed: u64) -> Result
                 None
             }
             Verdict::EndedByIt => {
-                gone_after.extend(after);
+                signals += 1;
+                gone_after.extend(after.filter(|_| ended.left.is_empty()));
                 None
             }
             Verdict::Wrong(what) => Some(what),
@@ -56,7 +58,7 @@ pub fn tally(lesson: &Lesson, signal: Signal, times: Times, seed: u64) -> Result
         );
         count.add(&what, &ended, wrong);
     }
-    let (signals, (median, longest)) = (gone_after.len(), median_and_longest(gone_after));
+    let (median, longest) = median_and_longest(gone_after);
     let row = vec![
         lesson.to_string(),
         signals.to_string(),
