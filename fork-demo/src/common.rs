@@ -3,12 +3,21 @@
 use nix::errno::Errno;
 use nix::sys::wait::WaitStatus;
 use shared_core::children::WaitStatus as _;
-use shared_core::{Error, anyhow, cause};
+use shared_core::report::failed;
+use shared_core::{Error, Result, anyhow, cause};
 
 /// What wait(2) tells of the end of a child, in words.
 pub fn describe(status: WaitStatus) -> String {
     let end = status.end();
     end.map_or_else(|| format!("{status:?}"), |end| end.to_string())
+}
+
+/// The exit status of a child: that which it chose, or 1 if it could not do its part.
+pub fn status_of(part: Result<i32>) -> i32 {
+    part.unwrap_or_else(|error| {
+        failed(format_args!("{error:#}"));
+        1
+    })
 }
 
 /// fork() returned -1 after it had made `made` of `total` children.

@@ -14,8 +14,8 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, dup2_stdout, execve};
 use shared_core::children::about_to_fork;
 use shared_core::cli::Question;
-use shared_core::report::require;
-use shared_core::{Context, Result, cause, check, fact, moment, report, waiting, who};
+use shared_core::report::{failed, require};
+use shared_core::{Context, Result, check, fact, moment, report, waiting, who};
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io::{self, PipeWriter, Read, pipe};
@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
             report!("I am a copy, about to exec");
             moment!("exec");
             let Err(error) = become_a_shell(&to_parent, &options.word);
-            report!("failed to exec sh: {}", cause(error));
+            failed(format_args!("failed to exec sh: {error}"));
             127
         }),
         -1 => return Err(refused(Errno::last(), 0, 1)),

@@ -4,7 +4,7 @@
 //!
 //! To copy: examples/orphan.rs, the same steps without the reporting.
 
-use crate::common::{describe, refused};
+use crate::common::{describe, refused, status_of};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::waitpid;
@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut parent = match unsafe { libc::fork() } {
         0 => start.in_child(|| {
             drop(ours);
-            be_the_parent(childs, options.status)
+            status_of(be_the_parent(childs, options.status))
         }),
         -1 => return Err(refused(Errno::last(), 0, 1)),
         parent => start.made(parent),
@@ -85,25 +85,23 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// What runs in the parent: it makes a child and ends.
-fn be_the_parent(socket: UnixStream, status: u8) -> i32 {
-    let (Ok((mut has_asked, asks)), Ok(start)) = (pipe(), about_to_fork("child")) else {
-        return 1;
-    };
-    let start = start.may_outlive_its_parent();
+fn be_the_parent(socket: UnixStream, status: u8) -> Result<i32> {
+    let (mut has_asked, asks) = pipe().context("failed to make a pipe")?;
+    let start = about_to_fork("child")?.may_outlive_its_parent();
     // SAFETY: as above: this process has one thread too.
     match unsafe { libc::fork() } {
         0 => start.in_child(|| {
             drop(has_asked);
             be_the_child(socket, asks, status)
         }),
-        -1 => 1,
+        -1 => Err(refused(Errno::last(), 0, 1)),
         child => {
             let child = start.made(child);
             fact!("child", child.pid().as_raw());
             drop(asks);
             let _ = has_asked.read(&mut [0]);
             report!("I end, and leave my child {child}");
-            0
+            Ok(0)
         }
     }
 }

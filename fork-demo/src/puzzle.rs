@@ -10,7 +10,7 @@
 mod outputs;
 mod program;
 
-use crate::common::refused;
+use crate::common::{refused, status_of};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, wait, waitpid};
@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
         let start = about_to_fork(&format!("run {n}"))?;
         // SAFETY: as in returns-twice: this process has one thread.
         let mut child = match unsafe { libc::fork() } {
-            0 => start.in_child(|| status_of(&execute(&program, 0, &out, n == 1))),
+            0 => start.in_child(|| status_of(execute(&program, 0, &out, n == 1).map(|()| 0))),
             -1 => return Err(refused(Errno::last(), n - 1, options.runs)),
             child => start.made(child),
         };
@@ -122,7 +122,7 @@ fn execute(program: &Program, mut at: usize, out: &PipeWriter, drawn: bool) -> R
             Instruction::Fork { parent_goes_to } => {
                 let start = drawn.then(|| about_to_fork("child")).transpose()?;
                 let start = start.map(Start::may_outlive_its_parent);
-                let rest = || status_of(&execute(program, at + 1, out, drawn));
+                let rest = || status_of(execute(program, at + 1, out, drawn).map(|()| 0));
                 // SAFETY: as above: this process has one thread, too.
                 match unsafe { libc::fork() } {
                     0 => match start {
@@ -148,10 +148,6 @@ fn execute(program: &Program, mut at: usize, out: &PipeWriter, drawn: bool) -> R
             Instruction::Exit => return Ok(()),
         }
     }
-}
-
-fn status_of(executed: &Result<()>) -> i32 {
-    i32::from(executed.is_err())
 }
 
 /// Orphans of a run have come to this process, where it is a subreaper. No other child

@@ -7,14 +7,14 @@
 //!
 //! To copy: examples/tree.rs, three forks and one line.
 
-use crate::common::refused;
+use crate::common::{refused, status_of};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::waitpid;
 use shared_core::children::about_to_fork;
 use shared_core::cli::Question;
 use shared_core::report::events;
-use shared_core::{Result, cause, check, complain, fact, moment, report, waiting, who};
+use shared_core::{Result, check, fact, moment, report, waiting, who};
 use std::collections::{BTreeMap, HashSet};
 
 /// n forks in a row make 2^n processes
@@ -86,13 +86,7 @@ fn fork_from(path: &str, first: u16, forks: u16) -> Result<()> {
 /// What runs in the child of fork number `n`; returns its exit status.
 fn go_on(path: &str, n: u16, forks: u16) -> i32 {
     fact!("getppid", who::ppid());
-    match fork_from(path, n + 1, forks) {
-        Ok(()) => 0,
-        Err(error) => {
-            complain(format_args!("{}", cause(error)));
-            1
-        }
-    }
+    status_of(fork_from(path, n + 1, forks).map(|()| 0))
 }
 
 // A first reading may skip the rest.

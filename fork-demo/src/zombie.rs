@@ -5,7 +5,7 @@
 //!
 //! To copy: examples/zombie.rs, where ps shows the zombie.
 
-use crate::common::{describe, refused};
+use crate::common::{describe, refused, status_of};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::waitpid;
@@ -92,7 +92,7 @@ fn leave_a_zombie_behind() -> Result<()> {
     let start = about_to_fork("careless")?;
     // SAFETY: as above.
     let mut parent = match unsafe { libc::fork() } {
-        0 => start.in_child(never_wait),
+        0 => start.in_child(|| status_of(never_wait())),
         -1 => return Err(refused(Errno::last(), 1, 2)),
         parent => start.made(parent),
     };
@@ -117,21 +117,18 @@ fn leave_a_zombie_behind() -> Result<()> {
 }
 
 /// What runs in a parent that does not care: it exits without waitpid().
-fn never_wait() -> i32 {
-    let Ok(start) = about_to_fork("zombie") else {
-        return 1;
-    };
-    let start = start.may_outlive_its_parent();
+fn never_wait() -> Result<i32> {
+    let start = about_to_fork("zombie")?.may_outlive_its_parent();
     // SAFETY: as above: this process has one thread too.
     match unsafe { libc::fork() } {
         0 => start.in_child(|| 0),
-        -1 => 1,
+        -1 => Err(refused(Errno::last(), 0, 1)),
         child => {
             let child = start.made(child);
             fact!("left_behind", child.pid().as_raw());
-            let ended = wait_until_ended(child.pid());
+            wait_until_ended(child.pid()).context("failed to wait for the child")?;
             report!("I exit and leave {child} behind");
-            i32::from(ended.is_err())
+            Ok(0)
         }
     }
 }

@@ -133,6 +133,12 @@ pub fn queued(work: fmt::Arguments<'_>) {
     record(Phase::Instant, "queued", &work.to_string(), Map::new());
 }
 
+/// Records that this process could not do its part: the run fails with `error`, and
+/// is not judged.
+pub fn failed(error: impl fmt::Display) {
+    record(Phase::Instant, "error", &cause(error), Map::new());
+}
+
 /// See [`fact!`](crate::fact!).
 pub fn fact(name: fmt::Arguments<'_>, value: impl Into<Value>) {
     record(

@@ -42,8 +42,7 @@ fn row(run: &Outcome) -> Vec<&str> {
 
 #[test]
 fn lessons_stand_busy_cpus() {
-    // What `cost` compares are times, which other work on the CPUs changes.
-    let _ = repeat("--runs 3 --skip cost").expect_status(0);
+    let _ = repeat("--runs 3").expect_status(0);
 }
 
 #[test]

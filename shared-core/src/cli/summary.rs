@@ -52,16 +52,17 @@ impl Summary {
                 seen: arg("seen"),
             }
         });
+        // A run in which something could not be done is not judged.
+        let failed = of("error").next().map(|event| event.name.clone());
+        let checks = checks.take_while(|_| failed.is_none());
         let checks: Vec<Check> = checks.collect();
         let facts = of("fact")
             .filter_map(|event| Some((event.name.clone(), event.args.get("value")?.clone())));
-        let error = error
-            .or_else(|| of("error").next().map(|event| event.name.clone()))
-            .or_else(|| {
-                checks
-                    .is_empty()
-                    .then(|| "the lesson checked nothing".to_owned())
-            });
+        let error = failed.or(error).or_else(|| {
+            checks
+                .is_empty()
+                .then(|| "the lesson checked nothing".to_owned())
+        });
         Self {
             demo,
             lesson: lesson.to_owned(),
