@@ -2,6 +2,7 @@
 
 mod child;
 mod ends;
+mod many;
 mod process;
 mod run;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand)]
 enum Lesson {
     Run(run::Options),
+    Many(many::Options),
     Ends(ends::Options),
 }
 
@@ -23,6 +25,7 @@ impl Lessons for Lesson {
     fn run(&self) -> Result<()> {
         match self {
             Self::Run(options) => run::run(options),
+            Self::Many(options) => many::run(options),
             Self::Ends(options) => ends::run(options),
         }
     }
@@ -30,6 +33,7 @@ impl Lessons for Lesson {
     fn questions(&self) -> &'static [Question] {
         match self {
             Self::Run(_) => run::QUESTIONS,
+            Self::Many(_) => many::QUESTIONS,
             Self::Ends(_) => ends::QUESTIONS,
         }
     }
@@ -37,6 +41,7 @@ impl Lessons for Lesson {
     fn files(&self) -> Files {
         match self {
             Self::Run(_) => files!("run", "process"),
+            Self::Many(_) => files!("many", "many"),
             Self::Ends(_) => files!("ends", "process_ends"),
         }
     }
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
     // calls the one that its parent chose; in the first process it goes on.
     let targets = vec![
         target(run::run_process),
+        target(many::work),
         target(ends::return_with),
         target(ends::panic),
         target(ends::wait_for_ever),

@@ -9,16 +9,18 @@ use serde_json::{Value, json};
 use shared_core::children::{self, about_to_spawn};
 use shared_core::report::Stdin;
 use shared_core::{Context, Result, anyhow, bail, ensure};
+use std::fmt;
 use std::io::{self, Write};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// A process that runs one function.
 ///
-/// Dropped, it is joined, a [`daemon`](Self::daemon) is killed and reaped; so
-/// is any process when the parent panics. (Python does the same, but only when
+/// Dropped, it is joined; a [`daemon`](Self::daemon) is killed and reaped, and so
+/// is a [`piped`](Self::piped) process, which may be waiting for its parent, and
+/// any process when the parent panics. (Python does the same, but only when
 /// the whole program exits.) A process is killed when its parent is; on Linux
 /// one that was started by another thread than the main one only notices it
 /// (its stdin ends), so not while it is stopped.
@@ -28,6 +30,9 @@ pub struct Process {
     args: serde_json::Result<Value>,
     name: String,
     daemon: bool,
+    /// What the function's stdout will be, until it was started.
+    stdout: Option<Stdio>,
+    piped: bool,
     started: Option<Started>,
 }
 
@@ -35,8 +40,9 @@ pub struct Process {
 struct Started {
     process: Child,
     guard: children::Child,
-    /// The child ends when this is closed: also when its parent is killed.
-    _lifeline: Stdin,
+    /// When this is closed, also because the parent was killed, the child ends;
+    /// a piped one reads the end of its input.
+    stdin: Option<Stdin>,
     /// There once the child was reaped.
     status: Option<ExitStatus>,
 }
@@ -56,6 +62,8 @@ impl Process {
             args: serde_json::to_value(args),
             name: format!("Process-{}", COUNT.fetch_add(1, Relaxed)),
             daemon: false,
+            stdout: None,
+            piped: false,
             started: None,
         }
     }
@@ -69,6 +77,15 @@ impl Process {
     /// The same process as a daemon: killed, not joined, when it is dropped.
     pub fn daemon(mut self) -> Self {
         self.daemon = true;
+        self
+    }
+
+    /// The same process with two pipes: the function reads what the parent
+    /// [sends](Self::send), and what it writes goes to `stdout`, the end of a pipe
+    /// made by [`std::io::pipe`]. See [`crate::child::pipes`].
+    pub fn piped(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = Some(stdout.into());
+        self.piped = true;
         self
     }
 
@@ -102,21 +119,42 @@ impl Process {
 
         let start = about_to_spawn(&self.name)?;
         let hand_on = start.hand_on(command.arg(CHILD)).with_context(context)?;
+        if let Some(stdout) = self.stdout.take() {
+            command.stdout(stdout);
+        }
         let mut process = command.spawn().with_context(context)?;
         let guard = start.made(process.id());
+        drop(command); // it holds the end of a pipe that is the child's now
 
         let mut stdin = guard
             .takes_part(hand_on, &mut process)
             .with_context(context)?;
-        writeln!(stdin, "{}", json!({ "target": target, "args": args }))
+        let call = json!({ "target": target, "args": args, "piped": self.piped });
+        writeln!(stdin, "{call}")
             .with_context(|| format!("failed to send its arguments to {}", self.name))?;
         self.started = Some(Started {
             process,
             guard,
-            _lifeline: stdin,
+            stdin: Some(stdin),
             status: None,
         });
         Ok(())
+    }
+
+    /// Writes a line to a piped process.
+    ///
+    /// # Errors
+    /// When it was not started, or is gone.
+    pub fn send(&mut self, line: impl fmt::Display) -> Result<()> {
+        let name = &self.name;
+        let started = self.started.as_mut();
+        let Some(stdin) = started.and_then(|started| started.stdin.as_mut()) else {
+            bail!("{name}: no input to send to");
+        };
+        let line = format!("{line}\n"); // one write, not one for each part
+        stdin
+            .write_all(line.as_bytes())
+            .with_context(|| format!("failed to send to {name}"))
     }
 
     /// Waits until the process has ended.
@@ -213,7 +251,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Nobody is left to hear of an error: one that was never started has
         // nothing to join, and one that cannot be killed has ended.
-        if self.daemon || thread::panicking() {
+        if self.daemon || self.piped || thread::panicking() {
             let _ = self.kill();
         }
         let _ = self.join();

@@ -167,6 +167,16 @@ fn a_process_is_given_its_argument() {
 }
 
 #[test]
+fn processes_overlap_if_all_are_started_first() {
+    for processes in ["2", "20"] {
+        let args = ["many", "--work-ms", "1", "--processes", processes];
+        let summary = json("process-demo", &args).expect_status(0).summary();
+        assert_eq!(number(&summary, "most_together").to_string(), processes);
+        assert_eq!(number(&summary, "most_in_turn"), 1);
+    }
+}
+
+#[test]
 fn a_process_speaks_in_the_order_of_the_notes() {
     // The order is certain: start comes before the child, join after it.
     let run = Run::program("process-demo")

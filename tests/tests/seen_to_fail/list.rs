@@ -171,6 +171,52 @@ pub const ENTRIES: &[Entry] = &[
         run: "process-demo ends",
         check: "dropping a daemon Process ends its process",
     },
+    // process-demo many
+    Entry {
+        // Joined in the loop that starts them. (None waits for the others then, or
+        // the run would not end.)
+        file: "process-demo/src/many.rs",
+        text: r"process.start()?;
+        processes.push((process, begun));",
+        instead: r#"process.start()?;
+        process.send("all have begun")?;
+        process.join()?;
+        drop((begun, &processes));
+        processes = Vec::<(Process, std::io::PipeReader)>::new();"#,
+        run: "process-demo many --work-ms 1",
+        check: "all started, then all joined: all were alive at once",
+    },
+    Entry {
+        // The first one is joined too late. Certain: it works until it is told that
+        // the second one has begun.
+        file: "process-demo/src/many.rs",
+        text: r#"let (_begun, tell) = pipe().context("failed to make a pipe")?;
+        let process = Process::new(work, options.work_ms);
+        let mut process = process.named(&format!("in turn {n}")).piped(tell);
+        process.start()?;"#,
+        instead: r#"let (mut begun, tell) = pipe().context("failed to make a pipe")?;
+        let process = Process::new(work, options.work_ms);
+        let mut early = process.named(&format!("in turn {n}, early")).piped(tell);
+        early.start()?;
+        begun.read_exact(&mut [0])?;
+        let (mut begun, tell) = pipe().context("failed to make a pipe")?;
+        let process = Process::new(work, options.work_ms);
+        let mut process = process.named(&format!("in turn {n}")).piped(tell);
+        process.start()?;
+        begun.read_exact(&mut [0])?;"#,
+        run: "process-demo many --work-ms 1",
+        check: "started and joined one by one: never more than one was alive",
+    },
+    Entry {
+        // Killed instead of left to its work. As good as certain: a process is
+        // started and killed in less than half a second.
+        file: "process-demo/src/many.rs",
+        text: "process.join()?; // only now",
+        instead: "process.kill()?;
+        process.join()?; // only now",
+        run: "process-demo many --work-ms 500",
+        check: "one by one it took at least as long as all the work together",
+    },
     // pool-demo tasks
     Entry {
         // Every task is submitted twice.
