@@ -2,6 +2,7 @@
 
 mod child;
 mod ends;
+mod isolation;
 mod many;
 mod process;
 mod run;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 enum Lesson {
     Run(run::Options),
     Many(many::Options),
+    Isolation(isolation::Options),
     Ends(ends::Options),
 }
 
@@ -26,6 +28,7 @@ impl Lessons for Lesson {
         match self {
             Self::Run(options) => run::run(options),
             Self::Many(options) => many::run(options),
+            Self::Isolation(options) => isolation::run(options),
             Self::Ends(options) => ends::run(options),
         }
     }
@@ -34,6 +37,7 @@ impl Lessons for Lesson {
         match self {
             Self::Run(_) => run::QUESTIONS,
             Self::Many(_) => many::QUESTIONS,
+            Self::Isolation(_) => isolation::QUESTIONS,
             Self::Ends(_) => ends::QUESTIONS,
         }
     }
@@ -42,6 +46,7 @@ impl Lessons for Lesson {
         match self {
             Self::Run(_) => files!("run", "process"),
             Self::Many(_) => files!("many", "many"),
+            Self::Isolation(_) => files!("isolation", "isolation"),
             Self::Ends(_) => files!("ends", "process_ends"),
         }
     }
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
     let targets = vec![
         target(run::run_process),
         target(many::work),
+        target(isolation::add_in_child),
         target(ends::return_with),
         target(ends::panic),
         target(ends::wait_for_ever),

@@ -177,6 +177,14 @@ fn processes_overlap_if_all_are_started_first() {
 }
 
 #[test]
+fn a_child_changes_its_own_variable_and_a_thread_ours() {
+    let args = ["isolation", "--step-ms", "0", "--value", "7", "--add", "2"];
+    let summary = json("process-demo", &args).expect_status(0).summary();
+    let facts = ["child_has", "after_process", "after_thread"];
+    assert_eq!(facts.map(|fact| number(&summary, fact)), [2, 7, 9]);
+}
+
+#[test]
 fn a_process_speaks_in_the_order_of_the_notes() {
     // The order is certain: start comes before the child, join after it.
     let run = Run::program("process-demo")

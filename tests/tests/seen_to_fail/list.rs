@@ -217,6 +217,69 @@ pub const ENTRIES: &[Entry] = &[
         run: "process-demo many --work-ms 500",
         check: "one by one it took at least as long as all the work together",
     },
+    // process-demo isolation
+    Entry {
+        // As after fork: the child has what its parent had.
+        file: "process-demo/src/isolation.rs",
+        text: r#"fact!("child_began_with", look());"#,
+        instead: r#"VARIABLE.store(5, SeqCst);
+    fact!("child_began_with", look());"#,
+        run: "process-demo isolation",
+        check: "the child began with the variable of a new program",
+    },
+    Entry {
+        // The child looks before it adds.
+        file: "process-demo/src/isolation.rs",
+        text: r#"slowly_add(add, step_ms);
+    fact!("child_has", look());"#,
+        instead: r#"fact!("child_has", look());
+    slowly_add(add, step_ms);"#,
+        run: "process-demo isolation",
+        check: "the child added to its own variable",
+    },
+    Entry {
+        // The function is called, and no process is made.
+        file: "process-demo/src/isolation.rs",
+        text: "process.start()?;
+    let joining = waiting!(\"join\");
+    process.join()?;",
+        instead: "drop(process);
+    add_in_child((add, step_ms));
+    let joining = waiting!(\"join\");",
+        run: "process-demo isolation",
+        check: "in the parent it was not changed by the child",
+    },
+    Entry {
+        // A thread-local variable: each thread has its own.
+        file: "process-demo/src/isolation.rs",
+        text: r#"fact!("thread_began_with", look());"#,
+        instead: r#"thread_local! {
+        static OWN: AtomicI64 = const { AtomicI64::new(0) };
+    }
+    fact!("thread_began_with", OWN.with(|own| own.load(SeqCst)));"#,
+        run: "process-demo isolation",
+        check: "the thread began with the parent's variable",
+    },
+    Entry {
+        // What the thread should do a process does.
+        file: "process-demo/src/isolation.rs",
+        text: "thread.spawn(move || add_in_thread(add, step_ms));",
+        instead: "thread.spawn(move || {
+        let mut process = Process::new(add_in_child, (add, step_ms));
+        let _ = process.start();
+    });",
+        run: "process-demo isolation",
+        check: "what the thread added the parent sees",
+    },
+    Entry {
+        // The address of the thread's own stack instead.
+        file: "process-demo/src/isolation.rs",
+        text: r#"fact!("thread_address", address());"#,
+        instead: r#"let own = 0;
+    fact!("thread_address", format!("{:p}", &raw const own));"#,
+        run: "process-demo isolation",
+        check: "parent and thread found the variable at the same address",
+    },
     // pool-demo tasks
     Entry {
         // Every task is submitted twice.
