@@ -4,8 +4,11 @@ mod child;
 mod ends;
 mod isolation;
 mod many;
+mod message;
 mod process;
 mod run;
+#[cfg(unix)]
+mod unix_only;
 
 use child::{child_main, target};
 use shared_core::cli::{Files, Question};
@@ -17,6 +20,7 @@ enum Lesson {
     Run(run::Options),
     Many(many::Options),
     Isolation(isolation::Options),
+    Message(message::Options),
     Ends(ends::Options),
 }
 
@@ -29,6 +33,7 @@ impl Lessons for Lesson {
             Self::Run(options) => run::run(options),
             Self::Many(options) => many::run(options),
             Self::Isolation(options) => isolation::run(options),
+            Self::Message(options) => message::run(options),
             Self::Ends(options) => ends::run(options),
         }
     }
@@ -38,6 +43,7 @@ impl Lessons for Lesson {
             Self::Run(_) => run::QUESTIONS,
             Self::Many(_) => many::QUESTIONS,
             Self::Isolation(_) => isolation::QUESTIONS,
+            Self::Message(_) => message::QUESTIONS,
             Self::Ends(_) => ends::QUESTIONS,
         }
     }
@@ -47,6 +53,7 @@ impl Lessons for Lesson {
             Self::Run(_) => files!("run", "process"),
             Self::Many(_) => files!("many", "many"),
             Self::Isolation(_) => files!("isolation", "isolation"),
+            Self::Message(_) => files!("message", "message"),
             Self::Ends(_) => files!("ends", "process_ends"),
         }
     }
@@ -59,6 +66,9 @@ fn main() -> ExitCode {
         target(run::run_process),
         target(many::work),
         target(isolation::add_in_child),
+        target(message::double),
+        target(message::produce),
+        target(message::write_then_read),
         target(ends::return_with),
         target(ends::panic),
         target(ends::wait_for_ever),

@@ -144,7 +144,7 @@ impl Process {
     /// Writes a line to a piped process.
     ///
     /// # Errors
-    /// When it was not started, or is gone.
+    /// When it is gone, or its input was taken.
     pub fn send(&mut self, line: impl fmt::Display) -> Result<()> {
         let name = &self.name;
         let started = self.started.as_mut();
@@ -155,6 +155,16 @@ impl Process {
         stdin
             .write_all(line.as_bytes())
             .with_context(|| format!("failed to send to {name}"))
+    }
+
+    /// The input of a piped process, to write to it without lines or to end it:
+    /// when this is dropped the process reads its end. It holds as much as a pipe
+    /// does, where the system lets one say so.
+    pub fn take_input(&mut self) -> Option<Stdin> {
+        let stdin = self.started.as_mut()?.stdin.take()?;
+        #[cfg(unix)]
+        crate::unix_only::hold_as_much_as_a_pipe(&stdin);
+        Some(stdin)
     }
 
     /// Waits until the process has ended.

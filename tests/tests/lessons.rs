@@ -185,6 +185,15 @@ fn a_child_changes_its_own_variable_and_a_thread_ours() {
 }
 
 #[test]
+fn each_message_arrives_once_and_two_writers_wait_for_ever() {
+    let args = ["message", "--messages", "300", "--producers", "7"];
+    let summary = json("process-demo", &args).expect_status(0).summary();
+    assert_eq!(number(&summary, "right_replies"), 300);
+    assert_eq!(number(&summary, "queue_arrived"), 2100);
+    assert_eq!(summary["facts"]["both_write_first"], "both wait for ever");
+}
+
+#[test]
 fn a_process_speaks_in_the_order_of_the_notes() {
     // The order is certain: start comes before the child, join after it.
     let run = Run::program("process-demo")

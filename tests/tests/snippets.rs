@@ -75,7 +75,7 @@ fn snippets_print_what_the_notes_python_programs_print() {
             "pool_threads" => "pool",
             // The notes' own version no longer races; they do not show how a
             // process ends; what is measured differs.
-            "lost_update" | "process_ends" | "cost" | "many" | "isolation" => continue,
+            "lost_update" | "process_ends" | "cost" | "many" | "isolation" | "message" => continue,
             name => name,
         };
         let notes = workspace().join(format!("tests/python/{notes}.py"));

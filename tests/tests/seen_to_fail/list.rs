@@ -280,6 +280,59 @@ pub const ENTRIES: &[Entry] = &[
         run: "process-demo isolation",
         check: "parent and thread found the variable at the same address",
     },
+    // process-demo message
+    Entry {
+        // The server replies to something else.
+        file: "process-demo/src/message.rs",
+        text: "map_or(0, |n: u32| 2 * n)",
+        instead: "map_or(0, |n: u32| n)",
+        run: "process-demo message",
+        check: "each request was answered, in order",
+    },
+    Entry {
+        // A producer sends what it has in another order.
+        file: "process-demo/src/message.rs",
+        text: "for n in 1..=messages {
+        pipes.send(",
+        instead: "for n in (1..=messages).rev() {
+        pipes.send(",
+        run: "process-demo message",
+        check: "through the queue each message came once, whole, in its producer's order",
+    },
+    Entry {
+        // The parent reads first, which is also a way out.
+        file: "process-demo/src/message.rs",
+        text: "let writing = waiting!(\"write\");
+    let written = input",
+        instead: "let (mut message, end) = (vec![0; size - 1], [0; 0]);
+    reply.read_exact(&mut message)?;
+    drop(end);
+    let writing = waiting!(\"write\");
+    let written = input",
+        run: "process-demo message",
+        check: "where both wrote before they read, both waited for ever",
+    },
+    Entry {
+        // The pipe is made as large as the message (F_SETPIPE_SZ, fcntl(2)).
+        file: "process-demo/src/message.rs",
+        text: r#"fn write_before_reading(size: usize) -> Result<()> {
+    let (mut reply, theirs) = pipe().context("failed to make a pipe")?;"#,
+        instead: r#"fn write_before_reading(size: usize) -> Result<()> {
+    let (mut reply, theirs) = pipe().context("failed to make a pipe")?;
+    let raw = std::os::fd::AsRawFd::as_raw_fd(&theirs);
+    unsafe { nix::libc::fcntl(raw, nix::libc::F_SETPIPE_SZ, 1 << 20) };"#,
+        run: "process-demo message --large-kib 512",
+        check: "the pipe did not hold the whole message",
+    },
+    Entry {
+        // One read is taken for the whole message.
+        file: "process-demo/src/message.rs",
+        text: "reply.read_to_end(&mut message).map(|_| message.len())",
+        instead: "message.resize(4096, 0);
+        reply.read(&mut message)",
+        run: "process-demo message",
+        check: "where one of them read meanwhile, both messages arrived",
+    },
     // pool-demo tasks
     Entry {
         // Every task is submitted twice.
