@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         target(message::write_then_read),
         target(ends::return_with),
         target(ends::panic),
+        target(ends::abort),
         target(ends::wait_for_ever),
     ];
     if let Some(status) = child_main(targets) {

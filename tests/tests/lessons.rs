@@ -262,6 +262,7 @@ fn the_parent_is_told_how_each_process_ended() {
     let summary = json("process-demo", &args).expect_status(0).summary();
     assert_eq!(number(&summary, "returned_status"), 255);
     assert_eq!(number(&summary, "panicked_status"), 101);
+    assert_eq!(summary["facts"]["aborted_end"], "signal: 6 (SIGABRT)");
     assert_eq!(summary["facts"]["asked_end"], "signal: 15 (SIGTERM)");
     assert_eq!(summary["facts"]["killed_end"], "signal: 9 (SIGKILL)");
     assert_eq!(summary["facts"]["dropped_daemon"], "it ends");

@@ -129,6 +129,14 @@ pub const ENTRIES: &[Entry] = &[
         check: "a process that panics exits with status 101",
     },
     Entry {
+        // It exits with the number that a shell shows for SIGABRT.
+        file: "process-demo/src/ends.rs",
+        text: "std::process::abort();",
+        instead: "std::process::exit(134);",
+        run: "process-demo ends",
+        check: "a process that aborts ends in a way of its own",
+    },
+    Entry {
         // The process is asked to end first. Certain: then join has its time.
         file: "process-demo/src/ends.rs",
         text: "let joined = asked.join_timeout(Duration::from_millis(20))?",
