@@ -59,6 +59,22 @@ fn start(call: &str, role: &str) -> Result<Start> {
     })
 }
 
+/// Guards an orphan that has become a child of this process, the first of the run,
+/// because its parent has ended. `role` is what it is called.
+///
+/// # Errors
+/// When there are [`MOST_CHILDREN`](crate::ending::MOST_CHILDREN) children.
+pub fn adopt(pid: impl TryInto<i32>, role: &str) -> Result<Child> {
+    let pid = pid.try_into().unwrap_or(0); // no PID, hence no child
+    let starting = Starting::begin().with_context(|| format!("failed to adopt {role}"))?;
+    Ok(Child {
+        pid,
+        place: Some(starting.made(pid)),
+        was_reaped: false,
+        role: role.to_owned(),
+    })
+}
+
 /// A child about to be made. Until [`made`](Self::made) is called or this is
 /// dropped, because there is no child after all, the run does not end.
 #[derive(Debug)]
