@@ -5,6 +5,7 @@ mod ends;
 mod isolation;
 mod many;
 mod message;
+mod outlive;
 mod process;
 mod run;
 #[cfg(unix)]
@@ -21,6 +22,7 @@ enum Lesson {
     Many(many::Options),
     Isolation(isolation::Options),
     Message(message::Options),
+    Outlive(outlive::Options),
     Ends(ends::Options),
 }
 
@@ -34,6 +36,7 @@ impl Lessons for Lesson {
             Self::Many(options) => many::run(options),
             Self::Isolation(options) => isolation::run(options),
             Self::Message(options) => message::run(options),
+            Self::Outlive(options) => outlive::run(options),
             Self::Ends(options) => ends::run(options),
         }
     }
@@ -44,6 +47,7 @@ impl Lessons for Lesson {
             Self::Many(_) => many::QUESTIONS,
             Self::Isolation(_) => isolation::QUESTIONS,
             Self::Message(_) => message::QUESTIONS,
+            Self::Outlive(_) => outlive::QUESTIONS,
             Self::Ends(_) => ends::QUESTIONS,
         }
     }
@@ -54,6 +58,7 @@ impl Lessons for Lesson {
             Self::Many(_) => files!("many", "many"),
             Self::Isolation(_) => files!("isolation", "isolation"),
             Self::Message(_) => files!("message", "message"),
+            Self::Outlive(_) => files!("outlive", "outlive"),
             Self::Ends(_) => files!("ends", "process_ends"),
         }
     }
@@ -69,6 +74,9 @@ fn main() -> ExitCode {
         target(message::double),
         target(message::produce),
         target(message::write_then_read),
+        target(outlive::be_main),
+        target(outlive::be_the_child),
+        target(outlive::wait_for_parent),
         target(ends::return_with),
         target(ends::panic),
         target(ends::abort),

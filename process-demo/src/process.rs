@@ -33,7 +33,18 @@ pub struct Process {
     /// What the function's stdout will be, until it was started.
     stdout: Option<Stdio>,
     piped: bool,
+    in_a_group_of_its_own: bool,
+    ends_with: EndsWith,
     started: Option<Started>,
+}
+
+/// What a process ends with if it has not ended before.
+#[derive(Debug)]
+enum EndsWith {
+    Parent,
+    #[cfg(target_os = "linux")]
+    Thread,
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -64,6 +75,8 @@ impl Process {
             daemon: false,
             stdout: None,
             piped: false,
+            in_a_group_of_its_own: false,
+            ends_with: EndsWith::Parent,
             started: None,
         }
     }
@@ -86,6 +99,26 @@ impl Process {
     pub fn piped(mut self, stdout: impl Into<Stdio>) -> Self {
         self.stdout = Some(stdout.into());
         self.piped = true;
+        self
+    }
+
+    /// The same process, which goes on when its parent ends; for one that is
+    /// piped, and not the first process's.
+    pub fn outlives_its_parent(mut self) -> Self {
+        self.ends_with = EndsWith::Nothing;
+        self
+    }
+
+    /// The same process, killed when the thread that starts it ends (Linux).
+    #[cfg(target_os = "linux")]
+    pub fn ends_with_this_thread(mut self) -> Self {
+        self.ends_with = EndsWith::Thread;
+        self
+    }
+
+    /// The same process as the leader of a process group (setpgid(2); Unix).
+    pub fn in_a_group_of_its_own(mut self) -> Self {
+        self.in_a_group_of_its_own = true;
         self
     }
 
@@ -117,7 +150,18 @@ impl Process {
             Command::new(std::env::current_exe().context("failed to find this program")?);
         let context = || format!("failed to start {}", self.name);
 
+        #[cfg(unix)]
+        if self.in_a_group_of_its_own {
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        }
+
         let start = about_to_spawn(&self.name)?;
+        let start = match self.ends_with {
+            EndsWith::Parent => start,
+            #[cfg(target_os = "linux")]
+            EndsWith::Thread => start.ends_with_this_thread(),
+            EndsWith::Nothing => start.may_outlive_its_parent(),
+        };
         let hand_on = start.hand_on(command.arg(CHILD)).with_context(context)?;
         if let Some(stdout) = self.stdout.take() {
             command.stdout(stdout);

@@ -194,6 +194,28 @@ fn each_message_arrives_once_and_two_writers_wait_for_ever() {
 }
 
 #[test]
+fn a_child_outlives_its_parent_and_not_its_signals() {
+    for work_ms in ["0", "50"] {
+        let args = ["outlive", "--work-ms", work_ms];
+        let facts = json("process-demo", &args).expect_status(0).summary()["facts"].take();
+        for (fact, value) in [
+            ("returned_main_end", "exit status: 0"),
+            ("returned_child_said", "it goes on"),
+            ("returned_child_end", "exited with status 0"),
+            ("interrupted_child_end", "killed by SIGINT"),
+            ("hung_up_main_end", "exit status: 0"),
+            ("hung_up_child_end", "killed by SIGHUP"),
+            ("tied_end", "signal: 9 (SIGKILL)"),
+        ] {
+            assert_eq!(facts[fact], value, "{fact}");
+        }
+    }
+    // Whoever has started it ignores them.
+    let script = "trap '' INT HUP; exec {process-demo} outlive";
+    let _ = Run::shell(script).run().expect_status(0);
+}
+
+#[test]
 fn a_process_speaks_in_the_order_of_the_notes() {
     // The order is certain: start comes before the child, join after it.
     let run = Run::program("process-demo")

@@ -341,6 +341,66 @@ pub const ENTRIES: &[Entry] = &[
         run: "process-demo message",
         check: "where one of them read meanwhile, both messages arrived",
     },
+    // process-demo outlive
+    Entry {
+        // The main process lets go of its child, which is killed then.
+        file: "process-demo/src/outlive.rs",
+        text: "std::mem::forget(child);",
+        instead: "drop(child);",
+        run: "process-demo outlive",
+        check: "a child went on when its parent had returned",
+    },
+    Entry {
+        // The main process says something before it returns.
+        file: "process-demo/src/outlive.rs",
+        text: "std::mem::forget(child);",
+        instead: "child.send(\"goodbye\")?;
+    std::mem::forget(child);",
+        run: "process-demo outlive",
+        check: "what it read from its parent had come to the end",
+    },
+    Entry {
+        // The child tells which parent it had before.
+        file: "process-demo/src/outlive.rs",
+        text: r#"fact!("new_parent", who::ppid());"#,
+        instead: r#"fact!("new_parent", parent);"#,
+        run: "process-demo outlive",
+        check: "it was given another parent",
+    },
+    Entry {
+        // Only the main process is sent the signal.
+        file: "process-demo/src/unix_only.rs",
+        text: "killpg(Pid::from_raw(leader), Signal::SIGINT)",
+        instead: "nix::sys::signal::kill(Pid::from_raw(leader), Signal::SIGINT)",
+        run: "process-demo outlive",
+        check: "Ctrl-C ended both, for they were in one group",
+    },
+    Entry {
+        // No session, hence no terminal that hangs up.
+        file: "process-demo/src/unix_only.rs",
+        text: r#"nix::unistd::setsid().context("failed to begin a session")?;"#,
+        instead: "",
+        run: "process-demo outlive",
+        check: "the child of a session's leader was killed by SIGHUP",
+    },
+    Entry {
+        // It has not asked for it.
+        file: "process-demo/src/outlive.rs",
+        text: "child = child.ends_with_this_thread();",
+        instead: "child = child.outlives_its_parent();",
+        run: "process-demo outlive",
+        check: "one that asked for it was killed when the thread that made it ended",
+    },
+    Entry {
+        // It is killed too.
+        file: "process-demo/src/outlive.rs",
+        text: "let alive = free.is_alive()?;",
+        instead: "free.kill()?;
+    free.join()?;
+    let alive = free.is_alive()?;",
+        run: "process-demo outlive",
+        check: "another one that the thread had made went on",
+    },
     // pool-demo tasks
     Entry {
         // Every task is submitted twice.
