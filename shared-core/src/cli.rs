@@ -248,10 +248,11 @@ fn print_snippets<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result
 }
 
 fn print_what_else<L: Lessons>(names: &[String]) -> Result<u8> {
+    let lessons = format!("Lessons: {}, {ALL}. What you can change:", names.join(", "));
+    let width = terminal_width().unwrap_or(80).clamp(40, 80);
     print(&format!(
-        "\nLessons: {}, {ALL}. What you can change:\n  \
-         cargo run -p {} -- {} --help\n",
-        names.join(", "),
+        "\n{}\n  cargo run -p {} -- {} --help\n",
+        textwrap::fill(&lessons, width),
         L::DEMO,
         names[0]
     ))
