@@ -4,10 +4,14 @@ mod child;
 mod ends;
 mod isolation;
 mod many;
+#[cfg(unix)]
+mod mapping;
 mod message;
 mod outlive;
 mod process;
 mod run;
+#[cfg(unix)]
+mod shared_memory;
 #[cfg(unix)]
 mod unix_only;
 
@@ -22,6 +26,8 @@ enum Lesson {
     Many(many::Options),
     Isolation(isolation::Options),
     Message(message::Options),
+    #[cfg(unix)]
+    SharedMemory(shared_memory::Options),
     Outlive(outlive::Options),
     Ends(ends::Options),
 }
@@ -36,6 +42,8 @@ impl Lessons for Lesson {
             Self::Many(options) => many::run(options),
             Self::Isolation(options) => isolation::run(options),
             Self::Message(options) => message::run(options),
+            #[cfg(unix)]
+            Self::SharedMemory(options) => shared_memory::run(options),
             Self::Outlive(options) => outlive::run(options),
             Self::Ends(options) => ends::run(options),
         }
@@ -47,6 +55,8 @@ impl Lessons for Lesson {
             Self::Many(_) => many::QUESTIONS,
             Self::Isolation(_) => isolation::QUESTIONS,
             Self::Message(_) => message::QUESTIONS,
+            #[cfg(unix)]
+            Self::SharedMemory(_) => shared_memory::QUESTIONS,
             Self::Outlive(_) => outlive::QUESTIONS,
             Self::Ends(_) => ends::QUESTIONS,
         }
@@ -58,6 +68,8 @@ impl Lessons for Lesson {
             Self::Many(_) => files!("many", "many"),
             Self::Isolation(_) => files!("isolation", "isolation"),
             Self::Message(_) => files!("message", "message"),
+            #[cfg(unix)]
+            Self::SharedMemory(_) => files!("shared_memory", "shared_memory"),
             Self::Outlive(_) => files!("outlive", "outlive"),
             Self::Ends(_) => files!("ends", "process_ends"),
         }
@@ -77,6 +89,10 @@ fn main() -> ExitCode {
         target(outlive::be_main),
         target(outlive::be_the_child),
         target(outlive::wait_for_parent),
+        #[cfg(unix)]
+        target(shared_memory::add_once),
+        #[cfg(unix)]
+        target(shared_memory::add_often),
         target(ends::return_with),
         target(ends::panic),
         target(ends::abort),
@@ -84,6 +100,14 @@ fn main() -> ExitCode {
     ];
     if let Some(status) = child_main(targets) {
         return status;
+    }
+    #[cfg(not(unix))]
+    if std::env::args().any(|word| word == "shared-memory") {
+        shared_core::complain(format_args!(
+            "shared-memory maps memory in the way of Unix; what goes everywhere: \
+             cargo run -p process-demo -- message"
+        ));
+        return ExitCode::from(2);
     }
     shared_core::main::<Lesson>()
 }

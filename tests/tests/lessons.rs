@@ -216,6 +216,19 @@ fn a_child_outlives_its_parent_and_not_its_signals() {
 }
 
 #[test]
+fn what_a_child_adds_to_shared_memory_is_lost_by_construction() {
+    for (first, second) in [("5", "8"), ("1000", "1")] {
+        let args = ["shared-memory", "--step-ms", "0"];
+        let numbers = ["--times", "1000", "--first", first, "--second", second];
+        let summary = json("process-demo", &[&args[..], &numbers].concat());
+        let summary = summary.expect_status(0).summary();
+        assert_eq!(number(&summary, "parent_saw").to_string(), second);
+        assert_eq!(number(&summary, "sum").to_string(), first);
+        assert_eq!(number(&summary, "atomic_sum"), 2000);
+    }
+}
+
+#[test]
 fn a_process_speaks_in_the_order_of_the_notes() {
     // The order is certain: start comes before the child, join after it.
     let run = Run::program("process-demo")

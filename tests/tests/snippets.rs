@@ -76,7 +76,7 @@ fn snippets_print_what_the_notes_python_programs_print() {
             // The notes' own version no longer races; what is measured differs; the
             // rest they do not show.
             "lost_update" | "cost" | "many" | "process_ends" | "isolation" | "message"
-            | "outlive" => continue,
+            | "shared_memory" | "outlive" => continue,
             name => name,
         };
         let notes = workspace().join(format!("tests/python/{notes}.py"));

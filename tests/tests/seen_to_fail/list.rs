@@ -401,6 +401,46 @@ pub const ENTRIES: &[Entry] = &[
         run: "process-demo outlive",
         check: "another one that the thread had made went on",
     },
+    // process-demo shared-memory
+    Entry {
+        // A mapping of one's own.
+        file: "process-demo/src/mapping.rs",
+        text: "MapFlags::MAP_SHARED",
+        instead: "MapFlags::MAP_PRIVATE",
+        run: "process-demo shared-memory --step-ms 1",
+        check: "what the child had written the parent saw",
+    },
+    Entry {
+        // The parent writes before the child reads.
+        file: "process-demo/src/shared_memory.rs",
+        text: r#"child.send("go on")?;
+    let joining"#,
+        instead: r#"write(number, before + options.first, step);
+    child.send("go on")?;
+    let joining"#,
+        run: "process-demo shared-memory --step-ms 1",
+        check: "both read the number before either had written it",
+    },
+    Entry {
+        // The parent reads and writes in one step.
+        file: "process-demo/src/shared_memory.rs",
+        text: "write(number, before + options.first, step);",
+        instead: "number.fetch_add(options.first, SeqCst);",
+        run: "process-demo shared-memory --step-ms 1",
+        check: "of the two additions only the parent's is in the sum",
+    },
+    Entry {
+        // The parent reads before the child adds, and writes when it has ended.
+        file: "process-demo/src/shared_memory.rs",
+        text: "for _ in 0..options.times {
+        number.fetch_add(1, SeqCst);
+    }",
+        instead: "let before = number.swap(0, SeqCst);
+    child.join()?;
+    number.store(before + i64::from(options.times), SeqCst);",
+        run: "process-demo shared-memory --step-ms 1",
+        check: "of the atomic additions none was lost",
+    },
     // pool-demo tasks
     Entry {
         // Every task is submitted twice.
