@@ -70,8 +70,8 @@ pub fn run(options: &Options) -> Result<()> {
     moment!("the parent is reaped");
 
     // From here on the child is an orphan. Has it become a child of this process?
-    let orphan = i32::try_from(require("child").as_i64().unwrap_or(0))?;
-    let orphan = adopted(Pid::from_raw(orphan), "child")?;
+    let orphan = u32::try_from(require("child").as_u64().unwrap_or(0))?;
+    let orphan = adopted(orphan, "child")?;
     ours.shutdown(Shutdown::Write)
         .context("failed to close the socket")?;
     let _wait = waiting!("until the child has ended");

@@ -102,8 +102,8 @@ fn leave_a_zombie_behind() -> Result<()> {
     }
     moment!("its parent is gone");
 
-    let zombie = i32::try_from(require("left_behind").as_i64().unwrap_or(0))?;
-    if let Some(mut zombie) = adopted(Pid::from_raw(zombie), "zombie")? {
+    let zombie = u32::try_from(require("left_behind").as_u64().unwrap_or(0))?;
+    if let Some(mut zombie) = adopted(zombie, "zombie")? {
         report!("{zombie} is my child now");
         fact!("adopted", true);
         let status = zombie.reap(|pid| waitpid(pid, None))?;

@@ -5,9 +5,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared_core::report::{self, Input, Part};
 use shared_core::{Context, Result, bail, cause, complain};
-use std::io::{BufRead, Read};
+use std::fs::File;
+use std::io::{BufRead, Read, Write};
 use std::process::{ExitCode, Termination};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A function that a process can be made from; made by [`target`].
 pub struct Target {
@@ -93,6 +94,13 @@ fn call_target(part: &Part, mut input: Input) -> Result<ExitCode> {
     }
     let call: Value = serde_json::from_str(&line).context("failed to read the call from stdin")?;
     let target = find(call["target"].as_str().unwrap_or_default())?;
+    if call["piped"] == true {
+        let output =
+            report::redirect_stdout_to_stderr().context("failed to duplicate descriptors")?;
+        let pipes = Some(Pipes { input, output });
+        *PIPES.lock().unwrap_or_else(PoisonError::into_inner) = pipes;
+        return (target.call)(call["args"].clone());
+    }
 
     // The parent writes no more, so this read ends when the parent does, or
     // lets go of the process; then nobody is left to work for.
@@ -104,4 +112,43 @@ fn call_target(part: &Part, mut input: Input) -> Result<ExitCode> {
         })
         .context("failed to start a thread")?;
     (target.call)(call["args"].clone())
+}
+
+/// The two pipes of a [piped](crate::process::Process::piped) process, in the child.
+pub struct Pipes {
+    /// What the parent sends. It ends when the parent does.
+    pub input: Input,
+    /// What the parent, or whoever has the other end, reads.
+    pub output: File,
+}
+
+static PIPES: Mutex<Option<Pipes>> = Mutex::new(None);
+
+/// Takes the two pipes, once.
+///
+/// # Errors
+/// In a process that is not piped, and the second time.
+pub fn pipes() -> Result<Pipes> {
+    let mut pipes = PIPES.lock().unwrap_or_else(PoisonError::into_inner);
+    pipes.take().context("this process is not piped")
+}
+
+impl Pipes {
+    /// Waits for the next line; `None` at the end.
+    pub fn receive(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.input.read_line(&mut line);
+        read.is_ok_and(|read| read > 0)
+            .then(|| line.trim_end().to_owned())
+    }
+
+    /// Writes a line. It stays in one piece, whoever else writes to the same
+    /// pipe, if it has no more than `PIPE_BUF` bytes (at least 512; pipe(7)).
+    /// If nobody is left to read it, this process has nothing left to do.
+    pub fn send(&mut self, line: impl std::fmt::Display) {
+        let line = format!("{line}\n");
+        if self.output.write_all(line.as_bytes()).is_err() {
+            std::process::exit(1);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! A process returns, fails, is terminated or is killed, and its exit status
-//! tells which. (beyond the notes)
+//! A process returns, panics, aborts, is terminated or is killed, and its exit
+//! status tells which. (beyond the notes)
 //!
 //! cargo run -p process-demo -- ends --status 4
 //!
@@ -12,12 +12,13 @@ use shared_core::{Result, check, fact, moment, report, waiting, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-/// A process returns, fails, is terminated or is killed
+/// A process returns, panics, aborts, is terminated or killed
 ///
 /// The kernel tells the parent how its child ended: it exited with a status, or it
-/// was killed by a signal (wait(2)). terminate() sends SIGTERM, which a process may
-/// catch in order to clean up; kill() sends SIGKILL, which it cannot (signal(7)).
-/// In both cases the child is a zombie until its parent reaps it.
+/// was killed by a signal (wait(2)). abort() sends SIGABRT to its own process
+/// (abort(3)); terminate() sends SIGTERM, which a process may catch in order to
+/// clean up; kill() sends SIGKILL, which it cannot (signal(7)). Windows has only
+/// exit codes. However it ended, a child is a zombie until its parent reaps it.
 ///
 /// Try: cargo run -p process-demo -- ends --status 4
 #[derive(clap::Args)]
@@ -36,6 +37,12 @@ pub const QUESTIONS: &[Question] = &[
         is_a_race: false,
     },
     Question {
+        text: "Another one calls abort(). How does it end?",
+        choices: &["it exits with status 1", ABORTED],
+        fact: "aborted_end",
+        is_a_race: false,
+    },
+    Question {
         text: "A daemon Process is dropped. What becomes of its process?",
         choices: &["it goes on", "it ends"],
         fact: "dropped_daemon",
@@ -43,9 +50,17 @@ pub const QUESTIONS: &[Question] = &[
     },
 ];
 
+/// How this system puts it that a process aborted.
+const ABORTED: &str = if cfg!(unix) {
+    "signal: 6 (SIGABRT)"
+} else {
+    "exit code: 0xc0000409"
+};
+
 pub fn run(options: &Options) -> Result<()> {
     let mut returns = Process::new(return_with, options.status).named("returns");
     let mut panics = Process::new(panic, ()).named("panics");
+    let mut aborts = Process::new(abort, ()).named("aborts");
     // These wait for ever; as daemons they are killed should we fail halfway.
     let waiting = |name| Process::new(wait_for_ever, ()).named(name).daemon();
     let mut asked = waiting("asked");
@@ -54,6 +69,7 @@ pub fn run(options: &Options) -> Result<()> {
     for process in [
         &mut returns,
         &mut panics,
+        &mut aborts,
         &mut asked,
         &mut killed,
         &mut daemon,
@@ -63,6 +79,7 @@ pub fn run(options: &Options) -> Result<()> {
 
     fact!("returned_status", join(&mut returns)?.code());
     fact!("panicked_status", join(&mut panics)?.code());
+    fact!("aborted_end", join(&mut aborts)?.to_string());
 
     let joined = asked.join_timeout(Duration::from_millis(20))?.is_some();
     report!("asked: joined within 20 ms: {joined}");
@@ -101,6 +118,12 @@ pub fn panic(_nothing: ()) {
     panic!("this function fails");
 }
 
+pub fn abort(_nothing: ()) {
+    #[cfg(unix)]
+    crate::unix_only::leave_no_core_file();
+    std::process::abort();
+}
+
 pub fn wait_for_ever(_nothing: ()) {
     loop {
         std::thread::park();
@@ -119,6 +142,11 @@ fn judge(options: &Options, daemon_exists: Option<bool>) {
         "a process that panics exits with status 101",
         require("panicked_status"),
         101
+    );
+    check!(
+        "a process that aborts ends in a way of its own",
+        require("aborted_end"),
+        ABORTED
     );
     check!(
         "a join with a time limit gives up on a process that goes on",
@@ -140,6 +168,12 @@ fn judge(options: &Options, daemon_exists: Option<bool>) {
             "kill() sends SIGKILL",
             require("killed_end"),
             "signal: 9 (SIGKILL)"
+        );
+    } else {
+        check!(
+            "terminate() and kill() both let it end with code 1",
+            vec![require("asked_end"), require("killed_end")],
+            vec!["exit code: 1"; 2]
         );
     }
     if let Some(exists) = daemon_exists {

@@ -9,16 +9,18 @@ use serde_json::{Value, json};
 use shared_core::children::{self, about_to_spawn};
 use shared_core::report::Stdin;
 use shared_core::{Context, Result, anyhow, bail, ensure};
+use std::fmt;
 use std::io::{self, Write};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// A process that runs one function.
 ///
-/// Dropped, it is joined, a [`daemon`](Self::daemon) is killed and reaped; so
-/// is any process when the parent panics. (Python does the same, but only when
+/// Dropped, it is joined; a [`daemon`](Self::daemon) is killed and reaped, and so
+/// is a [`piped`](Self::piped) process, which may be waiting for its parent, and
+/// any process when the parent panics. (Python does the same, but only when
 /// the whole program exits.) A process is killed when its parent is; on Linux
 /// one that was started by another thread than the main one only notices it
 /// (its stdin ends), so not while it is stopped.
@@ -28,15 +30,30 @@ pub struct Process {
     args: serde_json::Result<Value>,
     name: String,
     daemon: bool,
+    /// What the function's stdout will be, until it was started.
+    stdout: Option<Stdio>,
+    piped: bool,
+    in_a_group_of_its_own: bool,
+    ends_with: EndsWith,
     started: Option<Started>,
+}
+
+/// What a process ends with if it has not ended before.
+#[derive(Debug)]
+enum EndsWith {
+    Parent,
+    #[cfg(target_os = "linux")]
+    Thread,
+    Nothing,
 }
 
 #[derive(Debug)]
 struct Started {
     process: Child,
     guard: children::Child,
-    /// The child ends when this is closed: also when its parent is killed.
-    _lifeline: Stdin,
+    /// When this is closed, also because the parent was killed, the child ends;
+    /// a piped one reads the end of its input.
+    stdin: Option<Stdin>,
     /// There once the child was reaped.
     status: Option<ExitStatus>,
 }
@@ -56,6 +73,10 @@ impl Process {
             args: serde_json::to_value(args),
             name: format!("Process-{}", COUNT.fetch_add(1, Relaxed)),
             daemon: false,
+            stdout: None,
+            piped: false,
+            in_a_group_of_its_own: false,
+            ends_with: EndsWith::Parent,
             started: None,
         }
     }
@@ -69,6 +90,35 @@ impl Process {
     /// The same process as a daemon: killed, not joined, when it is dropped.
     pub fn daemon(mut self) -> Self {
         self.daemon = true;
+        self
+    }
+
+    /// The same process with two pipes: the function reads what the parent
+    /// [sends](Self::send), and what it writes goes to `stdout`, the end of a pipe
+    /// made by [`std::io::pipe`]. See [`crate::child::pipes`].
+    pub fn piped(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = Some(stdout.into());
+        self.piped = true;
+        self
+    }
+
+    /// The same process, which goes on when its parent ends; for one that is
+    /// piped, and not the first process's.
+    pub fn outlives_its_parent(mut self) -> Self {
+        self.ends_with = EndsWith::Nothing;
+        self
+    }
+
+    /// The same process, killed when the thread that starts it ends (Linux).
+    #[cfg(target_os = "linux")]
+    pub fn ends_with_this_thread(mut self) -> Self {
+        self.ends_with = EndsWith::Thread;
+        self
+    }
+
+    /// The same process as the leader of a process group (setpgid(2); Unix).
+    pub fn in_a_group_of_its_own(mut self) -> Self {
+        self.in_a_group_of_its_own = true;
         self
     }
 
@@ -100,23 +150,65 @@ impl Process {
             Command::new(std::env::current_exe().context("failed to find this program")?);
         let context = || format!("failed to start {}", self.name);
 
+        #[cfg(unix)]
+        if self.in_a_group_of_its_own {
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        }
+
         let start = about_to_spawn(&self.name)?;
+        let start = match self.ends_with {
+            EndsWith::Parent => start,
+            #[cfg(target_os = "linux")]
+            EndsWith::Thread => start.ends_with_this_thread(),
+            EndsWith::Nothing => start.may_outlive_its_parent(),
+        };
         let hand_on = start.hand_on(command.arg(CHILD)).with_context(context)?;
+        if let Some(stdout) = self.stdout.take() {
+            command.stdout(stdout);
+        }
         let mut process = command.spawn().with_context(context)?;
         let guard = start.made(process.id());
+        drop(command); // it holds the end of a pipe that is the child's now
 
         let mut stdin = guard
             .takes_part(hand_on, &mut process)
             .with_context(context)?;
-        writeln!(stdin, "{}", json!({ "target": target, "args": args }))
+        let call = json!({ "target": target, "args": args, "piped": self.piped });
+        writeln!(stdin, "{call}")
             .with_context(|| format!("failed to send its arguments to {}", self.name))?;
         self.started = Some(Started {
             process,
             guard,
-            _lifeline: stdin,
+            stdin: Some(stdin),
             status: None,
         });
         Ok(())
+    }
+
+    /// Writes a line to a piped process.
+    ///
+    /// # Errors
+    /// When it is gone, or its input was taken.
+    pub fn send(&mut self, line: impl fmt::Display) -> Result<()> {
+        let name = &self.name;
+        let started = self.started.as_mut();
+        let Some(stdin) = started.and_then(|started| started.stdin.as_mut()) else {
+            bail!("{name}: no input to send to");
+        };
+        let line = format!("{line}\n"); // one write, not one for each part
+        stdin
+            .write_all(line.as_bytes())
+            .with_context(|| format!("failed to send to {name}"))
+    }
+
+    /// The input of a piped process, to write to it without lines or to end it:
+    /// when this is dropped the process reads its end. It holds as much as a pipe
+    /// does, where the system lets one say so.
+    pub fn take_input(&mut self) -> Option<Stdin> {
+        let stdin = self.started.as_mut()?.stdin.take()?;
+        #[cfg(unix)]
+        crate::unix_only::hold_as_much_as_a_pipe(&stdin);
+        Some(stdin)
     }
 
     /// Waits until the process has ended.
@@ -213,7 +305,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Nobody is left to hear of an error: one that was never started has
         // nothing to join, and one that cannot be killed has ended.
-        if self.daemon || thread::panicking() {
+        if self.daemon || self.piped || thread::panicking() {
             let _ = self.kill();
         }
         let _ = self.join();

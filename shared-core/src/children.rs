@@ -64,14 +64,15 @@ fn start(call: &str, role: &str) -> Result<Start> {
 /// # Errors
 /// When there are [`MOST_CHILDREN`](crate::ending::MOST_CHILDREN) children.
 #[cfg(unix)]
-pub fn adopted(orphan: Pid, role: &str) -> Result<Option<Child>> {
-    if who::parent_of(orphan.as_raw().unsigned_abs()) != Some(who::pid()) {
+pub fn adopted(orphan: u32, role: &str) -> Result<Option<Child>> {
+    if who::parent_of(orphan) != Some(who::pid()) {
         return Ok(None);
     }
     let start = start("adopt", role)?;
-    let place = Some(start.starting.made(orphan.as_raw()));
+    let pid = orphan.cast_signed();
+    let place = Some(start.starting.made(pid));
     Ok(Some(Child {
-        pid: orphan.as_raw(),
+        pid,
         place,
         was_reaped: false,
         role: start.role,

@@ -286,6 +286,68 @@ fn a_process_is_given_its_argument() {
 }
 
 #[test]
+fn processes_overlap_if_all_are_started_first() {
+    for processes in ["2", "20"] {
+        let args = ["many", "--work-ms", "1", "--processes", processes];
+        let summary = json("process-demo", &args).expect_status(0).summary();
+        assert_eq!(number(&summary, "most_together").to_string(), processes);
+        assert_eq!(number(&summary, "most_in_turn"), 1);
+    }
+}
+
+#[test]
+fn a_child_changes_its_own_variable_and_a_thread_ours() {
+    let args = ["isolation", "--step-ms", "0", "--value", "7", "--add", "2"];
+    let summary = json("process-demo", &args).expect_status(0).summary();
+    let facts = ["child_has", "after_process", "after_thread"];
+    assert_eq!(facts.map(|fact| number(&summary, fact)), [2, 7, 9]);
+}
+
+#[test]
+fn each_message_arrives_once_and_two_writers_wait_for_ever() {
+    let args = ["message", "--messages", "300", "--producers", "7"];
+    let summary = json("process-demo", &args).expect_status(0).summary();
+    assert_eq!(number(&summary, "right_replies"), 300);
+    assert_eq!(number(&summary, "queue_arrived"), 2100);
+    assert_eq!(summary["facts"]["both_write_first"], "both wait for ever");
+}
+
+#[test]
+fn a_child_outlives_its_parent_and_not_its_signals() {
+    for work_ms in ["0", "50"] {
+        let args = ["outlive", "--work-ms", work_ms];
+        let facts = json("process-demo", &args).expect_status(0).summary()["facts"].take();
+        for (fact, value) in [
+            ("returned_main_end", "exit status: 0"),
+            ("returned_child_said", "it goes on"),
+            ("returned_child_end", "exited with status 0"),
+            ("interrupted_child_end", "killed by SIGINT"),
+            ("hung_up_main_end", "exit status: 0"),
+            ("hung_up_child_end", "killed by SIGHUP"),
+            ("tied_end", "signal: 9 (SIGKILL)"),
+        ] {
+            assert_eq!(facts[fact], value, "{fact}");
+        }
+    }
+    // Whoever has started it ignores them.
+    let script = "trap '' INT HUP; exec {process-demo} outlive";
+    let _ = Run::shell(script).run().expect_status(0);
+}
+
+#[test]
+fn what_a_child_adds_to_shared_memory_is_lost_by_construction() {
+    for (first, second) in [("5", "8"), ("1000", "1")] {
+        let args = ["shared-memory", "--step-ms", "0"];
+        let numbers = ["--times", "1000", "--first", first, "--second", second];
+        let summary = json("process-demo", &[&args[..], &numbers].concat());
+        let summary = summary.expect_status(0).summary();
+        assert_eq!(number(&summary, "parent_saw").to_string(), second);
+        assert_eq!(number(&summary, "sum").to_string(), first);
+        assert_eq!(number(&summary, "atomic_sum"), 2000);
+    }
+}
+
+#[test]
 fn a_process_speaks_in_the_order_of_the_notes() {
     // The order is certain: start comes before the child, join after it.
     let run = Run::program("process-demo")
@@ -354,6 +416,7 @@ fn the_parent_is_told_how_each_process_ended() {
     let summary = json("process-demo", &args).expect_status(0).summary();
     assert_eq!(number(&summary, "returned_status"), 255);
     assert_eq!(number(&summary, "panicked_status"), 101);
+    assert_eq!(summary["facts"]["aborted_end"], "signal: 6 (SIGABRT)");
     assert_eq!(summary["facts"]["asked_end"], "signal: 15 (SIGTERM)");
     assert_eq!(summary["facts"]["killed_end"], "signal: 9 (SIGKILL)");
     assert_eq!(summary["facts"]["dropped_daemon"], "it ends");

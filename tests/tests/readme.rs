@@ -33,11 +33,13 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 12] = [
+const MEASURED: [(&str, &str); 14] = [
     ("│ at 0x", ":"),
     ("MiB, tables ", " KiB"),
     (" KiB: ", ""),
     ("│ 1 × ", ""),
+    ("│ the number at ", " is"),
+    ("│ the variable at ", " is"),
     ("│ a thread: median ", ")"),
     ("│ a process: median ", ")"),
     ("│ a process takes ", " times"),

@@ -276,7 +276,11 @@ impl Picture<'_> {
     fn bar(&self, span: &Span, middle: f64, height: f64, colour: &str, opacity: f64) -> String {
         let left = self.x(span.begin);
         let (fill, frame) = match span {
-            Span { cut_off: true, .. } => (colour, CUT_OFF.to_owned()),
+            Span {
+                cut_off: true,
+                waits,
+                ..
+            } => (if *waits { "#ffffff" } else { colour }, CUT_OFF.to_owned()),
             Span { waits: true, .. } => {
                 ("#ffffff", format!(r#" stroke="{colour}" stroke-width="2""#))
             }

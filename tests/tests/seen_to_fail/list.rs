@@ -484,6 +484,14 @@ pub const ENTRIES: &[Entry] = &[
         check: "a process that panics exits with status 101",
     },
     Entry {
+        // It exits with the number that a shell shows for SIGABRT.
+        file: "process-demo/src/ends.rs",
+        text: "std::process::abort();",
+        instead: "std::process::exit(134);",
+        run: "process-demo ends",
+        check: "a process that aborts ends in a way of its own",
+    },
+    Entry {
         // The process is asked to end first. Certain: then join has its time.
         file: "process-demo/src/ends.rs",
         text: "let joined = asked.join_timeout(Duration::from_millis(20))?",
@@ -525,6 +533,268 @@ pub const ENTRIES: &[Entry] = &[
         instead: "std::mem::forget(daemon);",
         run: "process-demo ends",
         check: "dropping a daemon Process ends its process",
+    },
+    // process-demo many
+    Entry {
+        // Joined in the loop that starts them. (None waits for the others then, or
+        // the run would not end.)
+        file: "process-demo/src/many.rs",
+        text: r"process.start()?;
+        processes.push((process, begun));",
+        instead: r#"process.start()?;
+        process.send("all have begun")?;
+        process.join()?;
+        drop((begun, &processes));
+        processes = Vec::<(Process, std::io::PipeReader)>::new();"#,
+        run: "process-demo many --work-ms 1",
+        check: "all started, then all joined: all were alive at once",
+    },
+    Entry {
+        // The first one is joined too late. Certain: it works until it is told that
+        // the second one has begun.
+        file: "process-demo/src/many.rs",
+        text: r#"let (_begun, tell) = pipe().context("failed to make a pipe")?;
+        let process = Process::new(work, options.work_ms);
+        let mut process = process.named(&format!("in turn {n}")).piped(tell);
+        process.start()?;"#,
+        instead: r#"let (mut begun, tell) = pipe().context("failed to make a pipe")?;
+        let process = Process::new(work, options.work_ms);
+        let mut early = process.named(&format!("in turn {n}, early")).piped(tell);
+        early.start()?;
+        begun.read_exact(&mut [0])?;
+        let (mut begun, tell) = pipe().context("failed to make a pipe")?;
+        let process = Process::new(work, options.work_ms);
+        let mut process = process.named(&format!("in turn {n}")).piped(tell);
+        process.start()?;
+        begun.read_exact(&mut [0])?;"#,
+        run: "process-demo many --work-ms 1",
+        check: "started and joined one by one: never more than one was alive",
+    },
+    Entry {
+        // Killed instead of left to its work. As good as certain: a process is
+        // started and killed in less than half a second.
+        file: "process-demo/src/many.rs",
+        text: "process.join()?; // only now",
+        instead: "process.kill()?;
+        process.join()?; // only now",
+        run: "process-demo many --work-ms 500",
+        check: "one by one it took at least as long as all the work together",
+    },
+    // process-demo isolation
+    Entry {
+        // As after fork: the child has what its parent had.
+        file: "process-demo/src/isolation.rs",
+        text: r#"fact!("child_began_with", look());"#,
+        instead: r#"VARIABLE.store(5, SeqCst);
+    fact!("child_began_with", look());"#,
+        run: "process-demo isolation",
+        check: "the child began with the variable of a new program",
+    },
+    Entry {
+        // The child looks before it adds.
+        file: "process-demo/src/isolation.rs",
+        text: r#"slowly_add(add, step_ms);
+    fact!("child_has", look());"#,
+        instead: r#"fact!("child_has", look());
+    slowly_add(add, step_ms);"#,
+        run: "process-demo isolation",
+        check: "the child added to its own variable",
+    },
+    Entry {
+        // The function is called, and no process is made.
+        file: "process-demo/src/isolation.rs",
+        text: "process.start()?;
+    let joining = waiting!(\"join\");
+    process.join()?;",
+        instead: "drop(process);
+    add_in_child((add, step_ms));
+    let joining = waiting!(\"join\");",
+        run: "process-demo isolation",
+        check: "in the parent it was not changed by the child",
+    },
+    Entry {
+        // A thread-local variable: each thread has its own.
+        file: "process-demo/src/isolation.rs",
+        text: r#"fact!("thread_began_with", look());"#,
+        instead: r#"thread_local! {
+        static OWN: AtomicI64 = const { AtomicI64::new(0) };
+    }
+    fact!("thread_began_with", OWN.with(|own| own.load(SeqCst)));"#,
+        run: "process-demo isolation",
+        check: "the thread began with the parent's variable",
+    },
+    Entry {
+        // What the thread should do a process does.
+        file: "process-demo/src/isolation.rs",
+        text: "thread.spawn(move || add_in_thread(add, step_ms));",
+        instead: "thread.spawn(move || {
+        let mut process = Process::new(add_in_child, (add, step_ms));
+        let _ = process.start();
+    });",
+        run: "process-demo isolation",
+        check: "what the thread added the parent sees",
+    },
+    Entry {
+        // The address of the thread's own stack instead.
+        file: "process-demo/src/isolation.rs",
+        text: r#"fact!("thread_address", address());"#,
+        instead: r#"let own = 0;
+    fact!("thread_address", format!("{:p}", &raw const own));"#,
+        run: "process-demo isolation",
+        check: "parent and thread found the variable at the same address",
+    },
+    // process-demo message
+    Entry {
+        // The server replies to something else.
+        file: "process-demo/src/message.rs",
+        text: "map_or(0, |n: u32| 2 * n)",
+        instead: "map_or(0, |n: u32| n)",
+        run: "process-demo message",
+        check: "each request was answered, in order",
+    },
+    Entry {
+        // A producer sends what it has in another order.
+        file: "process-demo/src/message.rs",
+        text: "for n in 1..=messages {
+        pipes.send(",
+        instead: "for n in (1..=messages).rev() {
+        pipes.send(",
+        run: "process-demo message",
+        check: "through the queue each message came once, whole, in its producer's order",
+    },
+    Entry {
+        // The parent reads first, which is also a way out.
+        file: "process-demo/src/message.rs",
+        text: "let writing = waiting!(\"write\");
+    let written = input",
+        instead: "let (mut message, end) = (vec![0; size - 1], [0; 0]);
+    reply.read_exact(&mut message)?;
+    drop(end);
+    let writing = waiting!(\"write\");
+    let written = input",
+        run: "process-demo message",
+        check: "where both wrote before they read, both waited for ever",
+    },
+    Entry {
+        // The pipe is made as large as the message (F_SETPIPE_SZ, fcntl(2)).
+        file: "process-demo/src/message.rs",
+        text: r#"fn write_before_reading(size: usize) -> Result<()> {
+    let (mut reply, theirs) = pipe().context("failed to make a pipe")?;"#,
+        instead: r#"fn write_before_reading(size: usize) -> Result<()> {
+    let (mut reply, theirs) = pipe().context("failed to make a pipe")?;
+    let raw = std::os::fd::AsRawFd::as_raw_fd(&theirs);
+    unsafe { nix::libc::fcntl(raw, nix::libc::F_SETPIPE_SZ, 1 << 20) };"#,
+        run: "process-demo message --large-kib 512",
+        check: "the pipe did not hold the whole message",
+    },
+    Entry {
+        // One read is taken for the whole message.
+        file: "process-demo/src/message.rs",
+        text: "reply.read_to_end(&mut message).map(|_| message.len())",
+        instead: "message.resize(4096, 0);
+        reply.read(&mut message)",
+        run: "process-demo message",
+        check: "where one of them read meanwhile, both messages arrived",
+    },
+    // process-demo outlive
+    Entry {
+        // The main process lets go of its child, which is killed then.
+        file: "process-demo/src/outlive.rs",
+        text: "std::mem::forget(child);",
+        instead: "drop(child);",
+        run: "process-demo outlive",
+        check: "a child went on when its parent had returned",
+    },
+    Entry {
+        // The main process says something before it returns.
+        file: "process-demo/src/outlive.rs",
+        text: "std::mem::forget(child);",
+        instead: "child.send(\"goodbye\")?;
+    std::mem::forget(child);",
+        run: "process-demo outlive",
+        check: "what it read from its parent had come to the end",
+    },
+    Entry {
+        // The child tells which parent it had before.
+        file: "process-demo/src/outlive.rs",
+        text: r#"fact!("new_parent", who::ppid());"#,
+        instead: r#"fact!("new_parent", parent);"#,
+        run: "process-demo outlive",
+        check: "it was given another parent",
+    },
+    Entry {
+        // Only the main process is sent the signal.
+        file: "process-demo/src/unix_only.rs",
+        text: "killpg(Pid::from_raw(leader), Signal::SIGINT)",
+        instead: "nix::sys::signal::kill(Pid::from_raw(leader), Signal::SIGINT)",
+        run: "process-demo outlive",
+        check: "Ctrl-C ended both, for they were in one group",
+    },
+    Entry {
+        // No session, hence no terminal that hangs up.
+        file: "process-demo/src/unix_only.rs",
+        text: r#"nix::unistd::setsid().context("failed to begin a session")?;"#,
+        instead: "",
+        run: "process-demo outlive",
+        check: "the child of a session's leader was killed by SIGHUP",
+    },
+    Entry {
+        // It has not asked for it.
+        file: "process-demo/src/outlive.rs",
+        text: "child = child.ends_with_this_thread();",
+        instead: "child = child.outlives_its_parent();",
+        run: "process-demo outlive",
+        check: "one that asked for it was killed when the thread that made it ended",
+    },
+    Entry {
+        // It is killed too.
+        file: "process-demo/src/outlive.rs",
+        text: "let alive = free.is_alive()?;",
+        instead: "free.kill()?;
+    free.join()?;
+    let alive = free.is_alive()?;",
+        run: "process-demo outlive",
+        check: "another one that the thread had made went on",
+    },
+    // process-demo shared-memory
+    Entry {
+        // A mapping of one's own.
+        file: "process-demo/src/mapping.rs",
+        text: "MapFlags::MAP_SHARED",
+        instead: "MapFlags::MAP_PRIVATE",
+        run: "process-demo shared-memory --step-ms 1",
+        check: "what the child had written the parent saw",
+    },
+    Entry {
+        // The parent writes before the child reads.
+        file: "process-demo/src/shared_memory.rs",
+        text: r#"child.send("go on")?;
+    let joining"#,
+        instead: r#"write(number, before + options.first, step);
+    child.send("go on")?;
+    let joining"#,
+        run: "process-demo shared-memory --step-ms 1",
+        check: "both read the number before either had written it",
+    },
+    Entry {
+        // The parent reads and writes in one step.
+        file: "process-demo/src/shared_memory.rs",
+        text: "write(number, before + options.first, step);",
+        instead: "number.fetch_add(options.first, SeqCst);",
+        run: "process-demo shared-memory --step-ms 1",
+        check: "of the two additions only the parent's is in the sum",
+    },
+    Entry {
+        // The parent reads before the child adds, and writes when it has ended.
+        file: "process-demo/src/shared_memory.rs",
+        text: "for _ in 0..options.times {
+        number.fetch_add(1, SeqCst);
+    }",
+        instead: "let before = number.swap(0, SeqCst);
+    child.join()?;
+    number.store(before + i64::from(options.times), SeqCst);",
+        run: "process-demo shared-memory --step-ms 1",
+        check: "of the atomic additions none was lost",
     },
     // pool-demo tasks
     Entry {
