@@ -8,17 +8,18 @@
 use crate::process::Process;
 use shared_core::cli::Question;
 use shared_core::report::require;
-use shared_core::{Result, check, fact, moment, report, waiting, who};
+use shared_core::{Result, check, fact, report, waiting, who};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-/// A process returns, panics, aborts, is terminated or killed
+/// A process returns, panics, aborts, or is terminated or killed
 ///
 /// The kernel tells the parent how its child ended: it exited with a status, or it
 /// was killed by a signal (wait(2)). abort() sends SIGABRT to its own process
 /// (abort(3)); terminate() sends SIGTERM, which a process may catch in order to
 /// clean up; kill() sends SIGKILL, which it cannot (signal(7)). Windows has only
-/// exit codes. However it ended, a child is a zombie until its parent reaps it.
+/// exit codes. However it ended, a child is a zombie until its parent reaps it. (A
+/// Process that was made a daemon is killed when it is dropped.)
 ///
 /// Try: cargo run -p process-demo -- ends --status 4
 #[derive(clap::Args)]
@@ -31,7 +32,7 @@ pub struct Options {
 /// What `--predict` asks.
 pub const QUESTIONS: &[Question] = &[
     Question {
-        text: "One process returns with status {status}. With which status does one end that panics?",
+        text: "One process returns with status {status}. What is the exit status of one that panics?",
         choices: &[],
         fact: "panicked_status",
         is_a_race: false,
@@ -81,16 +82,17 @@ pub fn run(options: &Options) -> Result<()> {
     fact!("panicked_status", join(&mut panics)?.code());
     fact!("aborted_end", join(&mut aborts)?.to_string());
 
+    let waiting = waiting!("join ≤ 20 ms");
     let joined = asked.join_timeout(Duration::from_millis(20))?.is_some();
-    report!("asked: joined within 20 ms: {joined}");
+    drop(waiting);
+    let how = if joined { "ended" } else { "still running" };
+    report!("asked: {how} after 20 ms");
     fact!("joined_too_soon", joined);
     let alive = asked.is_alive()? && killed.is_alive()? && daemon.is_alive()?;
     fact!("alive", alive);
     asked.terminate()?;
-    moment!("SIGTERM");
     fact!("asked_end", join(&mut asked)?.to_string());
     killed.kill()?;
-    moment!("SIGKILL");
     fact!("killed_end", join(&mut killed)?.to_string());
     let daemon_pid = daemon.pid();
     drop(daemon);
@@ -103,7 +105,7 @@ pub fn run(options: &Options) -> Result<()> {
 fn join(process: &mut Process) -> Result<ExitStatus> {
     let _wait = waiting!("join {}", process.name());
     let status = process.join()?;
-    report!("{}: {status}", process.name());
+    report!("{} ended, {status}", process.name());
     Ok(status)
 }
 
@@ -149,7 +151,7 @@ fn judge(options: &Options, daemon_exists: Option<bool>) {
         ABORTED
     );
     check!(
-        "a join with a time limit gives up on a process that goes on",
+        "a join with a time limit returns while the process still runs",
         require("joined_too_soon"),
         false
     );

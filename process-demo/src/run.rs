@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<()> {
     let joining = waiting!("join");
     let status = process.join()?;
     drop(joining);
-    report!("{} has ended: {status}", process.name());
+    report!("{} has ended, {status}", process.name());
 
     judge(options, pid, status);
     Ok(())

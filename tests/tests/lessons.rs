@@ -362,7 +362,7 @@ fn a_process_speaks_in_the_order_of_the_notes() {
             "I am the parent process",
             "the child process will start",
             "running with the name \"test\"",
-            "Process-1 has ended: exit status: 0"
+            "Process-1 has ended, exit status: 0"
         ]
     );
 }
