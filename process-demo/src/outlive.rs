@@ -14,11 +14,9 @@ use shared_core::children::{WaitStatus as _, adopted};
 use shared_core::cli::Question;
 use shared_core::report::require;
 use shared_core::{
-    Context, Result, Value, anyhow, cause, check, complain, fact, moment, report, span, waiting,
-    who,
+    Context, Result, Value, cause, check, complain, fact, moment, report, span, waiting, who,
 };
 use std::io::{BufRead, BufReader, PipeReader, Read, pipe};
-use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,6 +56,7 @@ pub enum Case {
     /// Ctrl-C is pressed.
     CtrlC,
     /// It returns, and was the leader of a session at this terminal.
+    #[cfg(target_os = "linux")]
     LeadsASession(String),
 }
 
@@ -106,9 +105,10 @@ fn try_main(number: u32, case: &Case) -> Result<()> {
     let Pipes { mut input, output } = pipes()?;
     #[cfg(unix)]
     unix_only::take_part_in(case)?;
-    let work_ms = match case {
-        Case::Returns(work_ms) => Some(*work_ms),
-        _ => None,
+    let work_ms = if let Case::Returns(work_ms) = case {
+        Some(*work_ms)
+    } else {
+        None
     };
     let child = Process::new(be_the_child, work_ms).named(&format!("child {number}"));
     let mut child = child.piped(output).outlives_its_parent();
@@ -149,7 +149,7 @@ pub fn be_the_child(work_ms: Option<u32>) {
         pipes.send(GOES_ON);
     } else {
         // The signal is on its way; if it does not come, this is the end too.
-        thread::sleep(A_SECOND);
+        thread::sleep(A_SECOND / 2);
         pipes.send("no signal came");
     }
 }
@@ -174,10 +174,13 @@ fn a_thread_ends() -> Result<()> {
         }
         report!("the thread that made two ends");
         moment!("end");
-        children.try_into().map_err(|_| anyhow!("not two children"))
+        children
+            .try_into()
+            .map_err(|_| shared_core::anyhow!("not two children"))
     });
     let starter = starter.context("failed to start a thread")?;
-    let children = starter.join().unwrap_or_else(|panic| resume_unwind(panic));
+    let children = starter.join();
+    let children = children.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let [mut tied, mut free] = children?;
 
     let end = tied.join_timeout(A_SECOND)?;
@@ -302,15 +305,20 @@ impl Family {
 
 /// How an orphan ended. It came to the first process of the run, where the system
 /// lets it (PR_SET_CHILD_SUBREAPER, prctl(2)); else to init, which tells nobody.
+#[cfg(unix)]
 fn end_of_orphan(pid: u32, name: &str) -> Result<String> {
-    #[cfg(unix)]
-    if let Some(mut orphan) = adopted(pid, name)? {
-        let status = orphan.reap(|pid| nix::sys::wait::waitpid(pid, None))?;
-        if let Some(end) = status.end() {
-            return Ok(end.to_string());
-        }
-    }
-    Ok("how it ended init knows".to_owned())
+    let Some(mut orphan) = adopted(pid, name)? else {
+        return Ok("its end only init was told".to_owned());
+    };
+    let status = orphan.reap(|pid| nix::sys::wait::waitpid(pid, None))?;
+    let end = status.end().map(|end| end.to_string());
+    Ok(end.unwrap_or_default())
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the other one")]
+fn end_of_orphan(_: u32, _: &str) -> Result<String> {
+    Ok("its end is not available here".to_owned())
 }
 
 /// Longer than anything here takes; nothing lives longer than that.

@@ -10,7 +10,7 @@
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs;
-use tests::Run;
+use tests::{Run, lessons};
 
 fn storm(args: &str) -> Run {
     Run::program("examples/storm").args(args.split(' '))
@@ -156,6 +156,6 @@ fn each_lesson_of_all_runs_in_a_process_of_its_own() {
         is_first = line.get("summary").is_some();
     }
     let different: HashSet<u64> = first_processes.iter().copied().collect();
-    let lessons = tests::lessons("process-demo").len();
+    let lessons = lessons("process-demo").len();
     assert_eq!((first_processes.len(), different.len()), (lessons, lessons));
 }

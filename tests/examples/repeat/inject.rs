@@ -29,7 +29,11 @@ const REFUSALS: [(&str, &str, &[&str]); 10] = [
     (
         "mmap",
         "ENOMEM",
-        &["Cannot allocate memory", "Resource temporarily unavailable"],
+        &[
+            "Cannot allocate memory",
+            "Out of memory",
+            "Resource temporarily unavailable",
+        ],
     ),
     // EINTR would be no refusal: who waits then waits again.
     ("wait4", "ECHILD", &["No child processes"]),
