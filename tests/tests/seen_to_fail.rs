@@ -1,6 +1,6 @@
 //! Every check of every lesson is seen to fail: a copy of the workspace is
-//! changed as `seen_to_fail/list.rs` says, one change at a time, and the check
-//! that is named there must turn ✘. A check that nothing turns proves nothing.
+//! changed as `seen_to_fail/list.rs` says, one change a lesson at a time, and the
+//! check that is named there must turn ✘. A check that nothing turns proves nothing.
 //!
 //! cargo test -p tests --test seen_to_fail
 
@@ -33,19 +33,53 @@ fn every_check_of_every_lesson_is_seen_to_fail() {
     let mut failures = Vec::new();
     let passed = checks_that_pass(&copy, &mut failures);
     failures.extend(gaps(&passed));
-    for entry in ENTRIES {
+    for round in rounds() {
         let start = Instant::now();
-        let outcome = copy.fails_as_said(entry);
-        let took = start.elapsed().as_secs_f64();
-        let (Ok(told) | Err(told)) = &outcome;
-        let told = format!("{}: ✘ {}\n{told}", entry.file, entry.check);
-        println!("{took:.2} s  {told}\n");
-        if outcome.is_err() {
-            failures.push(told);
+        for (entry, outcome) in copy.fail_as_said(&round) {
+            let (Ok(told) | Err(told)) = &outcome;
+            let told = format!("{}: ✘ {}\n{told}\n", entry.file, entry.check);
+            println!("{told}");
+            if outcome.is_err() {
+                failures.push(told);
+            }
         }
+        println!(
+            "{:.2} s for {}\n",
+            start.elapsed().as_secs_f64(),
+            round.len()
+        );
     }
     let (count, failures) = (failures.len(), failures.join("\n\n"));
     assert!(count == 0, "{count} failures\n\n{failures}\n");
+}
+
+/// The entries that can be tried together, since each changes the file of its own
+/// lesson: so a build serves many. A change elsewhere concerns other lessons too, and
+/// is tried alone.
+fn rounds() -> Vec<Vec<&'static Entry>> {
+    let mut rounds: Vec<Vec<&Entry>> = Vec::new();
+    for entry in ENTRIES {
+        let together = |round: &&mut Vec<&Entry>| {
+            let own = |entry: &Entry| entry.file == file_of(entry.run);
+            own(entry)
+                && round
+                    .iter()
+                    .all(|other| own(other) && other.file != entry.file)
+        };
+        match rounds.iter_mut().find(together) {
+            Some(round) => round.push(entry),
+            None => rounds.push(vec![entry]),
+        }
+    }
+    rounds
+}
+
+/// The file of the lesson that is run.
+fn file_of(run: &str) -> String {
+    let mut words = run.split(' ');
+    let (demo, lesson) = (words.next(), words.next());
+    let lesson = lesson.unwrap_or_default().replace('-', "_");
+    format!("{}/src/{lesson}.rs", demo.unwrap_or_default())
 }
 
 /// A run and a check that passed in it: `fork-demo returns-twice --children 2`,
@@ -56,7 +90,7 @@ type Passed = (String, String);
 /// every check passes.
 fn checks_that_pass(copy: &Copy, failures: &mut Vec<String>) -> Vec<Passed> {
     let mut passed = Vec::new();
-    let mut runs = copy.lessons();
+    let mut runs: BTreeSet<String> = copy.lessons();
     runs.extend(ENTRIES.iter().map(|entry| entry.run.to_owned()));
     for run in runs {
         let checks = match copy.checks(&run) {
@@ -195,9 +229,36 @@ impl Copy {
         }
     }
 
-    /// Makes the change, runs the demo, and undoes the change. Returns what was
-    /// expected and what was seen.
-    fn fails_as_said(&self, entry: &Entry) -> Result<String, String> {
+    /// Makes the changes of a round, runs the demos, and undoes the changes. Returns
+    /// for each what was expected and what was seen.
+    fn fail_as_said<'a>(&self, round: &[&'a Entry]) -> Vec<(&'a Entry, Result<String, String>)> {
+        let made = round.iter().map(|entry| self.change(entry));
+        let made: Vec<Result<String, String>> = made.collect();
+        let demos: BTreeSet<&str> = round.iter().map(|entry| demo_of(entry.run)).collect();
+        let built = self.build(&demos.into_iter().collect::<Vec<_>>());
+        let outcomes = round.iter().zip(&made).map(|(entry, made)| {
+            let ran = made.as_ref().map_err(Clone::clone);
+            let ran = ran.and_then(|_| built.clone());
+            (*entry, ran.and_then(|()| self.fails(entry)))
+        });
+        let outcomes: Vec<_> = outcomes.collect();
+        for (entry, text) in round.iter().zip(&made) {
+            if let Ok(text) = text {
+                fs::write(self.workspace.join(entry.file), text).expect("the file as it was");
+            }
+        }
+        if built.is_err() && round.len() > 1 {
+            // Which of them does not build?
+            return round
+                .iter()
+                .flat_map(|entry| self.fail_as_said(&[entry]))
+                .collect();
+        }
+        outcomes
+    }
+
+    /// Makes the change of an entry, and returns the file as it was.
+    fn change(&self, entry: &Entry) -> Result<String, String> {
         let file = self.workspace.join(entry.file);
         let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
         let times = text.matches(entry.text).count();
@@ -207,12 +268,12 @@ impl Copy {
         // Both times the file is written after cargo has looked at it, so cargo
         // sees by its time that it is another one.
         fs::write(&file, text.replace(entry.text, entry.instead)).expect("a change");
-        let (demo, _) = entry.run.split_once(' ').expect("a lesson");
-        let run = self.build(&[demo]);
-        let run = run.and_then(|()| self.checks(entry.run));
-        fs::write(&file, text).expect("the file as it was");
-        let (checks, run) = run?;
+        Ok(text)
+    }
 
+    /// Runs the changed demo, whose check must fail.
+    fn fails(&self, entry: &Entry) -> Result<String, String> {
+        let (checks, run) = self.checks(entry.run)?;
         let Some(check) = checks.iter().find(|check| check["text"] == entry.check) else {
             let checks = Value::from(checks);
             return Err(format!("only {checks}\nstderr: {}", run.stderr));
@@ -230,6 +291,10 @@ impl Copy {
         }
         Ok(told)
     }
+}
+
+fn demo_of(run: &str) -> &str {
+    run.split(' ').next().unwrap_or_default()
 }
 
 /// What cargo needs to build the workspace at `top`, whether that is a checkout
