@@ -15,7 +15,7 @@ use shared_core::children::about_to_fork;
 use shared_core::cli::Question;
 use shared_core::report::events;
 use shared_core::{Result, check, fact, moment, report, waiting, who};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// n forks in a row make 2^n processes
 ///
@@ -97,7 +97,7 @@ type Tree = BTreeMap<u32, Vec<(u16, u32)>>;
 fn judge(forks: u16) -> Result<()> {
     let events = events()?;
     let facts = || events.iter().filter(|event| event.cat == "fact");
-    let ran = |line: &str| -> HashSet<u32> {
+    let ran = |line: &str| -> BTreeSet<u32> {
         let ran = facts().filter(|fact| fact.name == line);
         ran.map(|fact| fact.pid).collect()
     };
@@ -117,14 +117,15 @@ fn judge(forks: u16) -> Result<()> {
     }
     report!("{}", who::pid());
     draw(&tree, who::pid(), "");
-    let counts: Vec<usize> = (1..=forks)
-        .map(|n| ran(&format!("ran_fork_{n}")).len())
-        .collect();
-    for (n, count) in (1..).zip(&counts) {
-        report!("processes that run fork {n}: {count}");
+    let mut counts = Vec::new();
+    for n in 1..=forks {
+        let by = ran(&format!("ran_fork_{n}"));
+        report!("fork {n} is run by {}", whom(&by));
+        counts.push(by.len());
     }
-    let last = ran("ran_the_last_line").len();
-    report!("processes that run the last line: {last}");
+    let by = ran("ran_the_last_line");
+    report!("the last line is run by {}", whom(&by));
+    let last = by.len();
     fact!("processes", last);
     fact!("ran_the_last_fork", counts.last().copied());
 
@@ -148,6 +149,15 @@ fn judge(forks: u16) -> Result<()> {
         format!("{in_tree:?}")
     );
     Ok(())
+}
+
+/// The PIDs, if they are few.
+fn whom(pids: &BTreeSet<u32>) -> String {
+    if pids.len() > 4 {
+        return format!("{} processes", pids.len());
+    }
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    pids.join(" ")
 }
 
 /// Draws the children of a process, and theirs.

@@ -230,8 +230,7 @@ impl Run {
             .arg(if self.to_be_killed { "wait" } else { "now" })
             .args(&self.words)
             .env("TMPDIR", &temporary)
-            // A run of ours is not a part of somebody else's.
-            .env_remove("EXECUTABLE_NOTES_RUN")
+            // Whoever runs the tests may have set it.
             .env_remove("NO_COLOR")
             .envs(self.environment)
             .current_dir(&temporary)

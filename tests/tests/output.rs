@@ -286,6 +286,32 @@ fn nothing_is_wider_than_a_narrow_terminal() {
 }
 
 #[test]
+fn what_is_said_stands_in_one_column_whoever_says_it() {
+    for run in [
+        Run::program("pool-demo").args([
+            "tasks",
+            "--workers",
+            "100",
+            "--tasks",
+            "200",
+            "--work-ms",
+            "1",
+        ]),
+        Run::program("lock-demo").args(["balance", "--threads", "16", "--iterations", "1"]),
+        Run::program("fork-demo").args(["family", "--children", "100"]),
+    ] {
+        let run = run.run().expect_status(0);
+        let lines = run
+            .stdout
+            .lines()
+            .filter(|line| line.contains(" ms ") && line.contains('│'));
+        let columns = lines.map(|line| line.chars().position(|c| c == '│'));
+        let columns: HashSet<Option<usize>> = columns.collect();
+        assert_eq!(columns.len(), 1, "{}", run.stdout);
+    }
+}
+
+#[test]
 fn the_terminal_folds_what_the_picture_draws() {
     let script = "{fork-demo} --children 60 --svg x.svg; cat x.svg; rm x.svg";
     let run = Run::shell(script).run().expect_status(0);

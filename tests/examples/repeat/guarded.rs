@@ -187,8 +187,6 @@ fn guard(folder: &TempDir, words: &[impl AsRef<OsStr>], orphans: Orphans) -> io:
         })
         .args(words)
         .env("TMPDIR", &temporary)
-        // A run of ours is not a part of somebody else's.
-        .env_remove("EXECUTABLE_NOTES_RUN")
         .current_dir(&temporary)
         // Ctrl-C is for this program, which then ends the run.
         .process_group(0)
