@@ -104,7 +104,11 @@ pub fn be_main((number, case): (u32, Case)) -> ExitCode {
 fn try_main(number: u32, case: &Case) -> Result<()> {
     let Pipes { mut input, output } = pipes()?;
     #[cfg(unix)]
-    unix_only::take_part_in(case)?;
+    unix_only::default_signals()?; // who started us may ignore them, as nohup(1) does
+    #[cfg(target_os = "linux")]
+    if let Case::LeadsASession(terminal) = case {
+        unix_only::lead_a_session(terminal)?;
+    }
     let work_ms = if let Case::Returns(work_ms) = case {
         Some(*work_ms)
     } else {

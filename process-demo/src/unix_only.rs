@@ -1,6 +1,5 @@
 //! What only Unix has.
 
-use crate::outlive::Case;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Pid;
@@ -32,26 +31,26 @@ pub fn interrupt_group_of(leader: Option<u32>) -> Result<()> {
     killpg(Pid::from_raw(leader), Signal::SIGINT).context("failed to send SIGINT")
 }
 
-/// Prepares a main process, and its child to be, for what will become of it.
-pub fn take_part_in(case: &Case) -> Result<()> {
-    // Who started us may ignore them, as nohup(1) does.
+/// Lets SIGINT and SIGHUP do what they do by default, here and in the children.
+pub fn default_signals() -> Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGHUP] {
         // SAFETY: no handler is installed.
         unsafe { sigaction(signal, &default) }.context("failed to reset a signal")?;
     }
-    #[cfg(target_os = "linux")]
-    if let Case::LeadsASession(terminal) = case {
-        use nix::fcntl::{OFlag, open};
-        nix::unistd::setsid().context("failed to begin a session")?;
-        // The first terminal that the leader of a session opens is that session's
-        // (tty(4)); it stays so when this descriptor is closed.
-        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        let opened = open(terminal.as_str(), flags, nix::sys::stat::Mode::empty());
-        opened.with_context(|| format!("failed to open {terminal}"))?;
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = case;
+    Ok(())
+}
+
+/// Makes this process the leader of a session at `terminal`.
+#[cfg(target_os = "linux")]
+pub fn lead_a_session(terminal: &str) -> Result<()> {
+    use nix::fcntl::{OFlag, open};
+    nix::unistd::setsid().context("failed to begin a session")?;
+    // The first terminal that the leader of a session opens is that session's
+    // (tty(4)); it stays so when this descriptor is closed.
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let opened = open(terminal, flags, nix::sys::stat::Mode::empty());
+    opened.with_context(|| format!("failed to open {terminal}"))?;
     Ok(())
 }
 
