@@ -14,7 +14,7 @@ use nix::sys::wait::waitpid;
 use shared_core::children::about_to_fork;
 use shared_core::cli::Question;
 use shared_core::report::require;
-use shared_core::timing::measure_in_turn;
+use shared_core::timing::{in_words, measure_in_turn};
 use shared_core::{Context, Result, Value, check, fact, moment, report, span, waiting, who};
 use std::fs::{File, read_to_string};
 use std::io::{Read, Seek, SeekFrom};
@@ -118,17 +118,16 @@ fn look(when: &str, memory: &Memory) {
 
 /// What a fork costs with little memory and with much.
 fn show_what_fork_costs() -> Result<()> {
-    report!("fork and wait, median of 20, {}:", who::machine());
+    report!("fork and wait, median of 20, on");
+    report!("{}:", who::machine());
     for mib in [0, 16, 64] {
         let _span = span!("{mib} MiB");
         let memory = Memory::filled_with(1, mib);
         let [cost] = measure_in_turn(20, [&mut fork_and_wait])?;
         let tables = page_tables_kib();
-        let in_words = tables.map_or("?".to_owned(), |kib| kib.to_string());
-        report!(
-            "{mib:>4} MiB, tables {in_words:>4} KiB: {:.1?}",
-            cost.median
-        );
+        let kib = tables.map_or("?".to_owned(), |kib| kib.to_string());
+        let time = in_words(cost.median);
+        report!("{mib:>4} MiB, tables {kib:>4} KiB: {time}");
         fact!("fork_at_{mib}_mib_us", cost.median.as_secs_f64() * 1e6);
         fact!("page_tables", tables);
         drop(memory);

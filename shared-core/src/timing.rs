@@ -60,12 +60,19 @@ impl Measurement {
 /// The median and, in brackets, the quartiles.
 impl fmt::Display for Measurement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "median {:.1?} ({:.1?} to {:.1?})",
-            self.median, self.lower_quartile, self.upper_quartile
-        )
+        let [median, lower, upper] =
+            [self.median, self.lower_quartile, self.upper_quartile].map(in_words);
+        write!(f, "median {median} ({lower} to {upper})")
     }
+}
+
+/// `43.0 µs`
+#[must_use]
+pub fn in_words(time: Duration) -> String {
+    let text = format!("{time:.1?}");
+    let unit = text.find(char::is_alphabetic).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    format!("{number} {unit}")
 }
 
 #[cfg(test)]
@@ -80,7 +87,7 @@ mod tests {
         assert_eq!(found.median, Duration::from_micros(3));
         assert_eq!(found.lower_quartile, Duration::from_micros(2));
         assert_eq!(found.upper_quartile, Duration::from_micros(4));
-        assert_eq!(found.to_string(), "median 3.0µs (2.0µs to 4.0µs)");
+        assert_eq!(found.to_string(), "median 3.0 µs (2.0 µs to 4.0 µs)");
     }
 
     #[test]

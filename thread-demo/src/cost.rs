@@ -6,7 +6,7 @@
 //! To copy: examples/cost.rs, with medians only.
 
 use shared_core::cli::Question;
-use shared_core::timing::{Measurement, measure_in_turn};
+use shared_core::timing::{Measurement, in_words, measure_in_turn};
 use shared_core::{Context, Result, check, ensure, fact, report, span, who};
 use std::panic::resume_unwind;
 use std::process::Command;
@@ -108,10 +108,10 @@ fn judge(thread: Measurement, process: Measurement) {
     fact!("threads_in_the_time_of_a_process", threads);
     check!(
         "a thread, started and joined, takes less time than a process",
-        format!("{:.1?} at least", thread.shortest),
+        format!("{} at least", in_words(thread.shortest)),
         // On a busy machine a new thread may wait for its turn, again and again.
         thread.shortest < process.shortest,
-        format!("less than {:.1?}", process.shortest)
+        format!("less than {}", in_words(process.shortest))
     );
 }
 
