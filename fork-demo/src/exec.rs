@@ -33,9 +33,14 @@ use std::path::Path;
 /// Try: cargo run -p fork-demo -- exec --word hello
 #[derive(clap::Args)]
 pub struct Options {
-    /// What the variable WORD is set to
-    #[arg(long, default_value = "notes")]
+    /// What the variable WORD is set to, in one line
+    #[arg(long, default_value = "notes", value_parser = one_line)]
     word: String,
+}
+
+fn one_line(word: &str) -> Result<String, &'static str> {
+    let is_one = !word.contains(['\n', '\r', '\0']);
+    is_one.then(|| word.to_owned()).ok_or("more than one line")
 }
 
 /// What `--predict` asks.
@@ -59,7 +64,7 @@ pub const QUESTIONS: &[Question] = &[
 const SCRIPT: &str = r#"
 echo pid $$
 echo parent $PPID
-echo word "$WORD"
+printf 'word %s\n' "$WORD"
 descriptor=0
 while [ $descriptor -lt 64 ]; do
     if [ -e /dev/fd/$descriptor ]; then echo open $descriptor; fi

@@ -14,7 +14,7 @@ use nix::unistd::{getppid, pause};
 use shared_core::children::about_to_fork;
 use shared_core::cli::Question;
 use shared_core::report::require;
-use shared_core::{Context, Result, Value, check, fact, moment, report, waiting, who};
+use shared_core::{Context, Result, Value, check, ensure, fact, moment, report, waiting, who};
 use std::collections::HashSet;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 
@@ -107,8 +107,9 @@ fn be_child(n: u16, ready: Option<&PipeWriter>) -> i32 {
 
 fn wait_for(ready: &mut PipeReader) -> Result<()> {
     let _wait = waiting!("ready");
-    let read = ready.read_exact(&mut [0]);
-    read.context("failed to hear from the last child")
+    let read = ready.read(&mut [0]).context("failed to read from a pipe")?;
+    ensure!(read == 1, "the last child ended before it was told to");
+    Ok(())
 }
 
 // A first reading may skip the rest.

@@ -60,7 +60,7 @@ pub const QUESTIONS: &[Question] = &[
 
 pub fn run(options: &Options) -> Result<()> {
     turn_huge_pages_off();
-    let mut memory = Memory::filled_with(1, options.mib.into());
+    let mut memory = Memory::filled_with(1, options.mib.into())?;
     let written = memory.pages() * usize::from(options.touch) / 100;
     report!("{} pages, all filled with 1", memory.pages());
 
@@ -122,7 +122,7 @@ fn show_what_fork_costs() -> Result<()> {
     report!("{}:", who::machine());
     for mib in [0, 16, 64] {
         let _span = span!("{mib} MiB");
-        let memory = Memory::filled_with(1, mib);
+        let memory = Memory::filled_with(1, mib)?;
         let [cost] = measure_in_turn(20, [&mut fork_and_wait])?;
         let tables = page_tables_kib();
         let kib = tables.map_or("?".to_owned(), |kib| kib.to_string());
@@ -156,12 +156,19 @@ const MIB: usize = 1 << 20;
 /// The smallest page there is; where pages are bigger, several writes go to one.
 const PAGE: usize = 4096;
 
+/// What the kernel tells of each page of this process (Linux).
+const PAGEMAP: &str = "/proc/self/pagemap";
+
 /// A piece of the heap, looked at page by page.
 struct Memory(Vec<u8>);
 
 impl Memory {
-    fn filled_with(byte: u8, mib: usize) -> Self {
-        Self(vec![byte; mib * MIB])
+    fn filled_with(byte: u8, mib: usize) -> Result<Self> {
+        let mut memory = Vec::new();
+        let reserved = memory.try_reserve_exact(mib * MIB);
+        reserved.with_context(|| format!("failed to reserve {mib} MiB"))?;
+        memory.resize(mib * MIB, byte);
+        Ok(Self(memory))
     }
 
     /// The first whole page.
@@ -185,11 +192,11 @@ impl Memory {
     }
 
     /// For each page whether it is this process's alone: bit 56 of its entry in
-    /// /proc/self/pagemap (proc_pid_pagemap(5); Linux).
+    /// the pagemap (proc_pid_pagemap(5)).
     fn own_pages(&self) -> Option<Vec<bool>> {
         let first = (self.0.as_ptr() as usize + self.begin()) / PAGE;
         let mut entries = vec![0; self.pages() * 8];
-        let mut pagemap = File::open("/proc/self/pagemap").ok()?;
+        let mut pagemap = File::open(PAGEMAP).ok()?;
         pagemap.seek(SeekFrom::Start(first as u64 * 8)).ok()?;
         pagemap.read_exact(&mut entries).ok()?;
         let own = |entry: &[u8]| entry[7] & 1 == 1;
@@ -232,7 +239,7 @@ fn judge(written: usize) {
         require("page_faults").as_u64() >= Some(written as u64),
         format!("at least {written}")
     );
-    if cfg!(target_os = "linux") {
+    if page_tables_kib().is_some() && File::open(PAGEMAP).is_ok() {
         let copied = ["copied_before", "copied_after"].map(require);
         let how_much = match &copied {
             [_, after] if *after == 0 => "nothing",

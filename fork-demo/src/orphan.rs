@@ -12,7 +12,7 @@ use nix::unistd::{Pid, getppid};
 use shared_core::children::{about_to_fork, adopted};
 use shared_core::cli::Question;
 use shared_core::report::{events, require};
-use shared_core::{Context, Result, check, fact, moment, report, waiting, who};
+use shared_core::{Context, Result, check, fact, moment, report, waiting};
 use std::io::{PipeWriter, Read, pipe};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -72,6 +72,7 @@ pub fn run(options: &Options) -> Result<()> {
     // From here on the child is an orphan. Has it become a child of this process?
     let orphan = u32::try_from(require("child").as_u64().unwrap_or(0))?;
     let orphan = adopted(orphan, "child")?;
+    fact!("adopted", orphan.is_some());
     ours.shutdown(Shutdown::Write)
         .context("failed to close the socket")?;
     let _wait = waiting!("until the child has ended");
@@ -161,7 +162,7 @@ fn judge(options: &Options, parent: Pid) -> Result<()> {
         format!("not {parent}")
     );
     // Where this process is a subreaper, that is Linux.
-    if after == who::pid() {
+    if require("adopted") == true {
         check!(
             "the new parent reaps it",
             require("orphan_end"),

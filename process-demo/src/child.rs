@@ -3,10 +3,10 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared_core::report::{self, Input, Part};
-use shared_core::{Context, Result, bail, cause, complain};
+use shared_core::report::{self, Input, Part, failed};
+use shared_core::{Context, Result, bail, cause, complain, ensure};
 use std::fs::File;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, PipeReader, Read, Write};
 use std::process::{ExitCode, Termination};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -69,7 +69,12 @@ pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
         return None;
     }
     let status = match report::take_part(args) {
-        Ok(Some((part, input))) => call_target(&part, input),
+        Ok(Some((part, input))) => call_target(&part, input).or_else(|error| {
+            // Who started it by hand is told on stderr.
+            ensure!(part.in_a_run, "{error:#}");
+            failed(format_args!("{CHILD}: {error:#}"));
+            Ok(ExitCode::FAILURE)
+        }),
         Ok(None) => {
             complain(format_args!(
                 "{CHILD} takes no arguments: a Process starts it"
@@ -82,6 +87,13 @@ pub fn child_main(targets: Vec<Target>) -> Option<ExitCode> {
         complain(format_args!("{CHILD}: {}", cause(error)));
         ExitCode::FAILURE
     }))
+}
+
+/// Waits until the child called `name` has written something.
+pub fn wait_for(pipe: &mut PipeReader, name: &str) -> Result<()> {
+    let read = pipe.read(&mut [0]).context("failed to read")?;
+    ensure!(read == 1, "{name} ended before it had begun");
+    Ok(())
 }
 
 fn call_target(part: &Part, mut input: Input) -> Result<ExitCode> {

@@ -5,13 +5,13 @@
 //!
 //! To copy: examples/many.rs, both halves without the reporting.
 
-use crate::child::pipes;
+use crate::child::{pipes, wait_for};
 use crate::process::Process;
 use shared_core::cli::Question;
 use shared_core::report::{Phase, events, require};
 use shared_core::{Context, Result, check, fact, report, span, waiting};
 use std::collections::HashSet;
-use std::io::{Read, pipe};
+use std::io::pipe;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,10 +63,8 @@ pub fn run(options: &Options) -> Result<()> {
         processes.push((process, begun));
     }
     // None may go on before all have begun: so they live at the same time.
-    for (_, begun) in &mut processes {
-        begun
-            .read_exact(&mut [0])
-            .context("a child has not begun")?;
+    for (process, begun) in &mut processes {
+        wait_for(begun, process.name())?;
     }
     for (process, _) in &mut processes {
         process.send("all have begun")?;

@@ -5,10 +5,10 @@
 //! To copy: examples/message.rs, a request, a queue and a large message without
 //! the reporting.
 
-use crate::child::{Pipes, pipes};
+use crate::child::{Pipes, pipes, wait_for};
 use crate::process::Process;
 use shared_core::cli::Question;
-use shared_core::report::require;
+use shared_core::report::{failed, require};
 use shared_core::{Context, Result, check, fact, moment, report, span, waiting, who};
 use std::io::{BufRead, BufReader, Read, Write, pipe};
 use std::panic::resume_unwind;
@@ -125,12 +125,13 @@ fn share_a_queue(producers: u16, messages: u32) -> Result<()> {
 /// Parent and child write, and would then read: neither comes to that.
 fn write_before_reading(size: usize) -> Result<()> {
     let (mut reply, theirs) = pipe().context("failed to make a pipe")?;
+    let message = large(size)?;
     let mut process = Process::new(write_then_read, size)
         .named("stuck")
         .piped(theirs);
     process.start()?;
     let mut input = process.take_input().context("no input")?;
-    reply.read_exact(&mut [0]).context("the child has ended")?; // it writes
+    wait_for(&mut reply, "stuck")?; // it writes
 
     let (parent, child) = (who::tid(), process.pid());
     let watchdog = thread::Builder::new().name("watchdog".to_owned());
@@ -146,7 +147,7 @@ fn write_before_reading(size: usize) -> Result<()> {
     });
     let watchdog = watchdog.context("failed to start a thread")?;
     let writing = waiting!("write");
-    let written = input.write_all(&vec![b'p'; size]); // fails when the child is killed
+    let written = input.write_all(&message); // fails when the child is killed
     drop((writing, input));
     let stuck = watchdog
         .join()
@@ -184,9 +185,8 @@ fn write_while_reading(size: usize) -> Result<()> {
     });
     let reader = reader.context("failed to start a thread")?;
     let writing = span!("write");
-    input
-        .write_all(&vec![b'p'; size])
-        .context("failed to write to the child")?;
+    let written = input.write_all(&large(size)?);
+    written.context("failed to write to the child")?;
     drop((writing, input));
     let read = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
     process.join()?;
@@ -223,12 +223,25 @@ pub fn write_then_read(size: usize) {
     else {
         return;
     };
+    let message = match large(size) {
+        Ok(message) => message,
+        Err(error) => return failed(format_args!("{error:#}")),
+    };
     let writing = waiting!("write");
-    let _ = output.write_all(&vec![b'c'; size]);
+    let _ = output.write_all(&message);
     drop((writing, output));
     let mut message = Vec::new();
     let _ = input.read_to_end(&mut message);
     fact!("child_read_bytes", message.len());
+}
+
+/// A message of so many bytes.
+fn large(size: usize) -> Result<Vec<u8>> {
+    let mut message = Vec::new();
+    let reserved = message.try_reserve_exact(size);
+    reserved.with_context(|| format!("failed to reserve {} KiB", size >> 10))?;
+    message.resize(size, b'm');
+    Ok(message)
 }
 
 // A first reading may skip the rest.

@@ -65,7 +65,7 @@ fn start(call: &str, role: &str) -> Result<Start> {
 /// When there are [`MOST_CHILDREN`](crate::ending::MOST_CHILDREN) children.
 #[cfg(unix)]
 pub fn adopted(orphan: u32, role: &str) -> Result<Option<Child>> {
-    if who::parent_of(orphan) != Some(who::pid()) {
+    if !platform::is_child(orphan) {
         return Ok(None);
     }
     let start = start("adopt", role)?;

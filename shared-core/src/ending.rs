@@ -226,6 +226,9 @@ pub(crate) fn sweep() {
     while std::mem::take(&mut found) {
         each_child(|pid| found |= !old.contains(&pid) && kill_and_reap(pid).is_some());
     }
+    if old.is_empty() {
+        platform::reap_zombies(); // where the kernel does not list children
+    }
 }
 
 /// Ends the run with `status`: children are killed and reaped first. In another

@@ -140,6 +140,22 @@ pub(crate) fn kill_and_reap(pid: i32) -> Option<WaitStatus> {
     }
 }
 
+/// Whether this process has a child with this PID, a zombie included (waitid(2)).
+pub(crate) fn is_child(pid: u32) -> bool {
+    let mut info = std::mem::MaybeUninit::<nix::libc::siginfo_t>::zeroed();
+    let options = nix::libc::WEXITED | nix::libc::WNOHANG | nix::libc::WNOWAIT;
+    // SAFETY: the call writes at most one siginfo_t, and that is room for it.
+    let found = unsafe { nix::libc::waitid(nix::libc::P_PID, pid, info.as_mut_ptr(), options) };
+    pid > 0 && found == 0
+}
+
+/// Reaps the children that have ended. Async-signal-safe (signal-safety(7)).
+pub(crate) fn reap_zombies() {
+    while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
+        waitpid(None, Some(WaitPidFlag::WNOHANG))
+    {}
+}
+
 /// Calls `visit` with the PID of each child of the main thread, as the kernel
 /// lists them (`/proc/PID/task/TID/children`, proc(5)): orphans come to that thread,
 /// and so do the children of threads that have ended. Neither heap nor lock: a

@@ -123,7 +123,7 @@ pub const ENTRIES: &[Entry] = &[
         // The child looks at another variable.
         file: "fork-demo/src/memory.rs",
         text: r#"say_variable("child", &memory);"#,
-        instead: r#"say_variable("child", &Memory::filled_with(2, 1));"#,
+        instead: r#"say_variable("child", &Memory(vec![2; 3 * PAGE]));"#,
         run: "fork-demo memory --mib 4",
         check: "the variable has the same address in both processes",
     },
@@ -154,8 +154,8 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // The memory does not grow.
         file: "fork-demo/src/memory.rs",
-        text: "let memory = Memory::filled_with(1, mib);",
-        instead: "let memory = Memory::filled_with(1, 1);",
+        text: "let memory = Memory::filled_with(1, mib)?;",
+        instead: "let memory = Memory::filled_with(1, 1)?;",
         run: "fork-demo memory --mib 64",
         check: "the more memory, the bigger the page tables that fork() copies",
     },
@@ -211,7 +211,7 @@ pub const ENTRIES: &[Entry] = &[
         // The child asks for its own PID.
         file: "fork-demo/src/orphan.rs",
         text: r#"fact!("parent_before", getppid().as_raw());"#,
-        instead: r#"fact!("parent_before", who::pid());"#,
+        instead: r#"fact!("parent_before", std::process::id());"#,
         run: "fork-demo orphan",
         check: "before, getppid() in the child is the PID of the parent that made it",
     },
@@ -561,12 +561,12 @@ pub const ENTRIES: &[Entry] = &[
         let process = Process::new(work, options.work_ms);
         let mut early = process.named(&format!("in turn {n}, early")).piped(tell);
         early.start()?;
-        begun.read_exact(&mut [0])?;
+        wait_for(&mut begun, "early")?;
         let (mut begun, tell) = pipe().context("failed to make a pipe")?;
         let process = Process::new(work, options.work_ms);
         let mut process = process.named(&format!("in turn {n}")).piped(tell);
         process.start()?;
-        begun.read_exact(&mut [0])?;"#,
+        wait_for(&mut begun, "in turn")?;"#,
         run: "process-demo many --work-ms 1",
         check: "started and joined one by one: never more than one was alive",
     },
@@ -667,9 +667,8 @@ pub const ENTRIES: &[Entry] = &[
         file: "process-demo/src/message.rs",
         text: "let writing = waiting!(\"write\");
     let written = input",
-        instead: "let (mut message, end) = (vec![0; size - 1], [0; 0]);
-    reply.read_exact(&mut message)?;
-    drop(end);
+        instead: "let mut first = vec![0; size - 1];
+    reply.read_exact(&mut first)?;
     let writing = waiting!(\"write\");
     let written = input",
         run: "process-demo message",
