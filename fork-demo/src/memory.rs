@@ -74,7 +74,9 @@ pub fn run(options: &Options) -> Result<()> {
             // The same addresses as in the parent, from now on other memory.
             (0..written).for_each(|page| memory.write(page, 2));
             drop(writing);
-            fact!("page_faults", page_faults() - faults);
+            let faults = page_faults() - faults;
+            report!("page faults: {faults}");
+            fact!("page_faults", faults);
             moment!("wrote 2");
             look("after", &memory);
             say_variable("child", &memory);

@@ -5,7 +5,9 @@
 //!
 //! To copy: examples/outlive.rs, a child that goes on, without the reporting.
 
-use crate::child::{Pipes, pipes, wait_for};
+#[cfg(target_os = "linux")]
+use crate::child::wait_for;
+use crate::child::{Pipes, pipes};
 use crate::process::Process;
 #[cfg(unix)]
 use crate::unix_only;
