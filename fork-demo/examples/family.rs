@@ -6,11 +6,11 @@
 #[cfg(unix)]
 use nix::sys::wait::{WaitStatus, waitpid};
 #[cfg(unix)]
-use nix::unistd::{ForkResult, fork, getppid};
+use nix::unistd::{ForkResult, Pid, fork, getppid};
 
 #[cfg(unix)]
 fn main() -> nix::Result<()> {
-    let mut children = Vec::new();
+    let mut children: Vec<Pid> = Vec::new();
     for n in 1..=3 {
         // SAFETY: this program has one thread.
         match unsafe { fork() }? {
