@@ -83,7 +83,11 @@ fn a_failure_is_found_and_shown() {
 #[test]
 fn what_is_left_is_found() {
     for (script, what) in [
-        ("sleep 60 &", "sleep"),
+        // A moment after fork it is a copy of the shell still.
+        (
+            "sleep 60 & until read name < /proc/$!/comm && [ $name = sleep ]; do :; done",
+            "sleep",
+        ),
         ("touch $TMPDIR/forgotten", "the file forgotten"),
     ] {
         let run = repeat_script("--runs 1", script).expect_status(1);
