@@ -15,7 +15,7 @@ use shared_core::children::about_to_fork;
 use shared_core::cli::Question;
 use shared_core::report::require;
 use shared_core::{Context, Result, check, fact, moment, report, waiting};
-use std::io::{BufWriter, Read, Write, pipe};
+use std::io::{BufWriter, Write, pipe, read_to_string};
 
 /// Text in a buffer at fork is printed twice
 ///
@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
         ("exited", false, false),
     ] {
         // What is printed goes through a pipe, and is counted at its other end.
-        let (mut reader, writer) = pipe().context("failed to make a pipe")?;
+        let (reader, writer) = pipe().context("failed to make a pipe")?;
         let mut out = BufWriter::new(writer);
         for _ in 0..options.lines {
             writeln!(out, "hello").context("failed to fill the buffer")?;
@@ -85,9 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
         out.flush().context("failed to flush")?;
         drop(out);
 
-        let mut printed = String::new();
-        let read = reader.read_to_string(&mut printed);
-        read.context("failed to read what was printed")?;
+        let printed = read_to_string(reader).context("failed to read what was printed")?;
         let lines = printed.lines().count();
         report!("{name}: {lines} of {} lines", options.lines);
         fact!("{name}_lines", lines);

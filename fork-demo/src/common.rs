@@ -12,12 +12,15 @@ pub fn describe(status: WaitStatus) -> String {
     end.map_or_else(|| format!("{status:?}"), |end| end.to_string())
 }
 
-/// The exit status of a child: that which it chose, or 1 if it could not do its part.
-pub fn status_of(part: Result<i32>) -> i32 {
-    part.unwrap_or_else(|error| {
-        failed(format_args!("{error:#}"));
-        1
-    })
+/// The exit status of a child: 0, or 1 if it could not do its part.
+pub fn status_of(part: Result<()>) -> i32 {
+    match part {
+        Ok(()) => 0,
+        Err(error) => {
+            failed(format_args!("{error:#}"));
+            1
+        }
+    }
 }
 
 /// fork() returned -1 after it had made `made` of `total` children.

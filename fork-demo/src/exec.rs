@@ -18,7 +18,7 @@ use shared_core::report::{failed, require};
 use shared_core::{Context, Result, check, fact, moment, report, waiting, who};
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::io::{self, PipeWriter, Read, pipe};
+use std::io::{self, PipeWriter, pipe};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
@@ -77,7 +77,7 @@ echo survived SIGUSR2
 "#;
 
 pub fn run(options: &Options) -> Result<()> {
-    let (mut answers, to_parent) = pipe().context("failed to make a pipe")?;
+    let (answers, to_parent) = pipe().context("failed to make a pipe")?;
     let (kept, closed) = pipe().context("failed to make a pipe")?;
     // The standard library marks what it opens close-on-exec: `closed` stays so.
     fcntl(&kept, FcntlArg::F_SETFD(FdFlag::empty())).context("failed to clear FD_CLOEXEC")?;
@@ -99,13 +99,10 @@ pub fn run(options: &Options) -> Result<()> {
         child => start.made(child),
     };
     drop((to_parent, kept, closed));
-    let mut text = String::new();
-    let status = {
-        let _wait = waiting!("sh");
-        let read = answers.read_to_string(&mut text);
-        read.context("failed to read what sh says")?;
-        child.reap(|pid| waitpid(pid, None))?
-    };
+    let waiting = waiting!("sh");
+    let text = io::read_to_string(answers).context("failed to read what sh says")?;
+    let status = child.reap(|pid| waitpid(pid, None))?;
+    drop(waiting);
     text.lines().for_each(|line| report!("sh says: {line}"));
     report!("sh {}", describe(status));
     fact!("end", describe(status));

@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// What runs in the parent: it makes a child and ends.
-fn be_the_parent(socket: UnixStream, status: u8) -> Result<i32> {
+fn be_the_parent(socket: UnixStream, status: u8) -> Result<()> {
     let (mut has_asked, asks) = pipe().context("failed to make a pipe")?;
     let start = about_to_fork("child")?.may_outlive_its_parent();
     // SAFETY: as above: this process has one thread too.
@@ -102,7 +102,7 @@ fn be_the_parent(socket: UnixStream, status: u8) -> Result<i32> {
             drop(asks);
             let _ = has_asked.read(&mut [0]);
             report!("I end, and leave my child {child}");
-            Ok(0)
+            Ok(())
         }
     }
 }

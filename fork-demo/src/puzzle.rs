@@ -20,7 +20,7 @@ use shared_core::children::{Child, Start, about_to_fork};
 use shared_core::cli::Question;
 use shared_core::{Context, Error, Result, Value, check, fact, moment, report};
 use std::collections::BTreeMap;
-use std::io::{PipeWriter, Read, Write, pipe};
+use std::io::{PipeWriter, Write, pipe, read_to_string};
 
 /// Which outputs can a program with fork and wait have?
 ///
@@ -83,20 +83,18 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for n in 1..=options.runs {
-        let (mut reader, out) = pipe().context("failed to make a pipe")?;
+        let (reader, out) = pipe().context("failed to make a pipe")?;
         let start = about_to_fork(&format!("run {n}"))?;
         // SAFETY: as in returns-twice: this process has one thread.
         let mut child = match unsafe { libc::fork() } {
-            0 => start.in_child(|| status_of(execute(&program, 0, &out, n == 1).map(|()| 0))),
+            0 => start.in_child(|| status_of(execute(&program, 0, &out, n == 1))),
             -1 => return Err(refused(Errno::last(), n - 1, options.runs)),
             child => start.made(child),
         };
         drop(out);
         let status = child.reap(|pid| waitpid(pid, None))?;
         // Until the last of its processes has closed the pipe: some may be orphans.
-        let mut output = String::new();
-        let read = reader.read_to_string(&mut output);
-        read.context("failed to read what was printed")?;
+        let output = read_to_string(reader).context("failed to read what was printed")?;
         reap_orphans();
         let all_went_well = status == WaitStatus::Exited(child.pid(), 0);
         *seen.entry(output).or_default() += usize::from(all_went_well);
@@ -122,7 +120,7 @@ fn execute(program: &Program, mut at: usize, out: &PipeWriter, drawn: bool) -> R
             Instruction::Fork { parent_goes_to } => {
                 let start = drawn.then(|| about_to_fork("child")).transpose()?;
                 let start = start.map(Start::may_outlive_its_parent);
-                let rest = || status_of(execute(program, at + 1, out, drawn).map(|()| 0));
+                let rest = || status_of(execute(program, at + 1, out, drawn));
                 // SAFETY: as above: this process has one thread, too.
                 match unsafe { libc::fork() } {
                     0 => match start {

@@ -181,13 +181,16 @@ fn hangs(child: &mut Child) -> Result<bool> {
 /// Whether the process waits in futex(2), as one does for a lock or a channel: then
 /// another of its threads would have to wake it, and it has none. (The system call
 /// that a process is in: `/proc/PID/syscall`, proc_pid_syscall(5); Linux.)
+#[cfg(target_os = "linux")]
 fn waits_for_a_thread(child: &Child) -> Option<bool> {
     let call = std::fs::read_to_string(format!("/proc/{child}/syscall")).ok()?;
-    let number = call.split(' ').next()?.trim().to_owned();
-    #[cfg(target_os = "linux")]
-    return Some(number == libc::SYS_futex.to_string());
-    #[cfg(not(target_os = "linux"))]
-    return Some(number.is_empty());
+    let number = call.split_whitespace().next()?;
+    Some(number == libc::SYS_futex.to_string())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn waits_for_a_thread(_: &Child) -> Option<bool> {
+    None
 }
 
 fn judge(options: &Options) {

@@ -117,7 +117,7 @@ fn leave_a_zombie_behind() -> Result<()> {
 }
 
 /// What runs in a parent that does not care: it exits without waitpid().
-fn never_wait() -> Result<i32> {
+fn never_wait() -> Result<()> {
     let start = about_to_fork("zombie")?.may_outlive_its_parent();
     // SAFETY: as above: this process has one thread too.
     match unsafe { libc::fork() } {
@@ -128,7 +128,7 @@ fn never_wait() -> Result<i32> {
             fact!("left_behind", child.pid().as_raw());
             wait_until_ended(child.pid()).context("failed to wait for the child")?;
             report!("I exit and leave {child} behind");
-            Ok(0)
+            Ok(())
         }
     }
 }

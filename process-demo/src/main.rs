@@ -102,7 +102,10 @@ fn main() -> ExitCode {
         return status;
     }
     #[cfg(not(unix))]
-    if std::env::args().any(|word| word == "shared-memory") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "shared-memory")
+    {
         shared_core::complain(format_args!(
             "shared-memory maps memory in the way of Unix; what goes everywhere: \
              cargo run -p process-demo -- message"

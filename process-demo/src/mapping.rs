@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicI64;
 
+/// Not zero: the compiler looks, and would not build it otherwise.
 const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<AtomicI64>()).unwrap();
 
 /// A number in memory that belongs to a file without a name, not to a process. Who

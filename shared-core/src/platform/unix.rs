@@ -65,22 +65,11 @@ pub fn exists(pid: u32) -> Option<bool> {
 /// `None` if there is no such process, or where the system does not tell.
 #[must_use]
 pub fn state(pid: u32) -> Option<char> {
-    stat(pid)?.first()?.chars().next()
-}
-
-/// The parent of another process; as for [`state`].
-#[must_use]
-pub fn parent_of(pid: u32) -> Option<u32> {
-    stat(pid)?.get(1)?.parse().ok()
-}
-
-/// The fields of `/proc/PID/stat` from the third on: what precedes them, a name in
-/// brackets, may contain anything.
-fn stat(pid: u32) -> Option<Vec<String>> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let (_, fields) = text.rsplit_once(") ")?;
-    Some(fields.split(' ').map(str::to_owned).collect())
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // What precedes it, a name in brackets, may contain anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.chars().next()
 }
 
 /// The PID in the type that wait and kill take.

@@ -69,12 +69,6 @@ pub fn state(_: u32) -> Option<char> {
     None
 }
 
-/// Not available here.
-#[must_use]
-pub fn parent_of(_: u32) -> Option<u32> {
-    None
-}
-
 pub(crate) fn pid_of(number: i32) -> Pid {
     number.cast_unsigned()
 }

@@ -22,8 +22,9 @@ pub struct Event {
     /// The thread whose event this is; the main thread has the PID.
     pub tid: u64,
     /// `value` of a fact, `ok` of a check, `cpu` of a span, `name` of a
-    /// process or thread, the number of a `lane` in order of start, the thread `by` which a process was started or
-    /// reaped, and the `status` or the `signal` that wait told of its end.
+    /// process or thread, the number of a `lane` in order of start, the thread
+    /// `by` which a process was started or reaped, and the `status` or the
+    /// `signal` that wait told of its end.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
 }
