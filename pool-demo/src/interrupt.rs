@@ -1,6 +1,6 @@
 //! Ctrl-C terminates the pool that is running.
 
-use crate::pool::{Pool, Terminator};
+use pool_demo::{Pool, Task, Terminator};
 use shared_core::ending::{ignores_ctrl_c, stop};
 use shared_core::{Context, Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,7 +15,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// When the system refuses the handler or its thread.
-pub fn terminates(pool: &Pool) -> Result<()> {
+pub fn terminates<T: Task>(pool: &Pool<T>) -> Result<()> {
     static INSTALLED: AtomicBool = AtomicBool::new(false);
     *running() = Some(pool.terminator());
     if ignores_ctrl_c() || INSTALLED.swap(true, SeqCst) {

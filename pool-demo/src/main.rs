@@ -1,11 +1,9 @@
 //! Pool: many tasks on a few worker processes.
 
 mod interrupt;
-mod pool;
-mod protocol;
 mod tasks;
-mod worker;
 
+use pool_demo::worker;
 use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
@@ -40,7 +38,7 @@ impl Lessons for Lesson {
 
 fn main() -> ExitCode {
     // A worker is this same program, started as `pool-demo worker`.
-    if let Some(status) = worker::main() {
+    if let Some(status) = worker::main(&[worker::of::<tasks::Sleep>()]) {
         return status;
     }
     shared_core::main::<Lesson>()

@@ -1,185 +1,382 @@
-//! The pool's side: a few worker processes, and for each of them a thread that
-//! feeds it with tasks from one queue.
+//! A pool of worker processes, after Python's `multiprocessing.Pool`: a few processes
+//! that are started once, and run one task after another.
 
-mod feeder;
+mod calls;
+mod dispatcher;
+mod machine;
 mod process;
-#[cfg(all(test, unix))]
-mod tests;
 
-use crate::protocol::{Job, Task};
-use crossbeam::channel::{Receiver, Sender, bounded, never, unbounded};
-use feeder::Feeder;
-use process::WorkerProcess;
-use shared_core::report::queued;
-use shared_core::{Context, Error, Result, anyhow, bail, cause};
-use std::convert::Infallible;
-use std::fmt;
-use std::io::{self, ErrorKind};
+use crate::frames::{decode, encode};
+use crate::task::{Failure, Outcome, Panic, Task};
+use crate::worker::{self, Answer};
+pub use calls::{AsyncResult, Imap, ImapUnordered, MapResult};
+use crossbeam::channel::{Sender, bounded, unbounded};
+use dispatcher::{Dispatcher, Event, Reply, Settled, Shared, Submitted};
+use machine::{Job, Rules};
+use shared_core::{Context, Result, cause};
+use std::marker::PhantomData;
 use std::panic::resume_unwind;
-use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-/// A pool of worker processes. Dropped, it is terminated.
-pub struct Pool {
-    jobs: Option<Sender<Job>>,
-    submitted: usize,
-    answers: Receiver<(usize, Outcome)>,
-    feeders: Vec<JoinHandle<()>>,
-    terminator: Terminator,
+/// A pool of worker processes for tasks of one type. Dropped, it is terminated.
+pub struct Pool<T: Task> {
+    submitter: Submitter,
+    dispatcher: Option<JoinHandle<()>>,
+    tasks: PhantomData<fn(T)>,
 }
 
 /// Yields the command line that starts a worker.
 pub type StartWorker = fn() -> Result<WorkerCommand>;
 
-/// A command line that starts a worker, with pipes as its stdin and stdout.
+/// A command line that starts a worker, with a pipe as its stdout.
 pub struct WorkerCommand {
     /// The command.
     pub command: Command,
-    /// Whether the worker takes part in the run, and so is given another stdin.
-    /// One that runs on another host, say, cannot.
+    /// Whether the worker takes part in the run, and ends with its parent. One that
+    /// runs on another host, say, cannot.
     pub takes_part: bool,
 }
 
-/// What became of a task.
-pub type Outcome = Result<(), Failure>;
-
-/// Why a task was not done.
-pub enum Failure {
-    /// It panicked, with this message.
-    Panicked(String),
-    /// Its worker died while running it; or several did, without beginning it.
-    WorkerDied { pid: u32, status: ExitStatus },
-    /// It was never begun: the pool was terminated, or has no workers left.
-    NotRun,
+/// A pool to be.
+#[must_use = "start it"]
+pub struct Builder<T: Task> {
+    rules: Rules,
+    retries: u32,
+    initializer: Option<T>,
+    draws: bool,
+    command: StartWorker,
 }
 
-impl Pool {
-    /// Starts `workers` processes, each with a command line that `command`
-    /// gives, and waits until each of them is ready.
+impl<T: Task> Builder<T> {
+    /// So many worker processes (at least one); as many as there are CPUs if nothing
+    /// is said.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.rules.workers = workers.max(1);
+        self
+    }
+
+    /// Each worker runs this task once, before any other. If it panics, the worker
+    /// is not ready.
+    pub fn initializer(mut self, task: T) -> Self {
+        self.initializer = Some(task);
+        self
+    }
+
+    /// A worker ends when it has been given so many tasks (at least one), and a new
+    /// one takes its place. A chunk is not split for that.
+    pub fn max_tasks_per_worker(mut self, tasks: u32) -> Self {
+        self.rules.max_tasks_per_worker = Some(tasks.max(1));
+        self
+    }
+
+    /// A task that runs longer is killed with its worker; for a chunk the limits are
+    /// added up. A worker is then given one task at a time.
+    pub fn task_timeout(mut self, limit: Duration) -> Self {
+        self.rules.task_timeout = Some(limit);
+        self
+    }
+
+    /// A task whose worker has died is given to another one, so many times. It may
+    /// then have been begun more than once.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// How long a worker may take until it is ready: 30 seconds if nothing is said.
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.rules.start_timeout = limit;
+        self
+    }
+
+    /// The picture of the run shows when a worker waits for a task. (What a task does
+    /// it draws itself.)
+    pub fn draws(mut self) -> Self {
+        self.draws = true;
+        self
+    }
+
+    /// Another way to start a worker than executing this program again.
+    pub fn command(mut self, command: StartWorker) -> Self {
+        self.command = command;
+        self
+    }
+
+    /// Starts the workers, and waits until all of them are ready.
     ///
     /// # Errors
-    /// When the system refuses a process or a thread, or a worker ends before
-    /// it is ready; those that were made are ended and reaped.
-    pub fn start(workers: usize, command: StartWorker) -> Result<Self> {
-        let mut started = Vec::new();
-        for number in 1..=workers {
-            let worker = WorkerProcess::start(number, command);
-            started.push(worker.map_err(|e| refused(&e, number - 1, workers))?);
-        }
-        for worker in &mut started {
-            worker.is_ready(&never())?;
-        }
-
-        let (jobs, queue) = bounded(workers);
-        let (answer, answers) = unbounded();
-        let (running, stop) = bounded(0);
-        let mut pool = Self {
-            jobs: Some(jobs),
-            submitted: 0,
-            answers,
-            feeders: Vec::new(),
-            terminator: Terminator(Arc::new(Mutex::new(Some(running)))),
+    /// When the system refuses a process or a thread, or a worker ends before it is
+    /// ready; those that were made are ended and reaped.
+    pub fn start(self) -> Result<Pool<T>> {
+        let initializer = match &self.initializer {
+            Some(task) => encode(std::slice::from_ref(task)).context("the initializer")?,
+            None => Vec::new(),
         };
-        for worker in started {
-            let thread = thread::Builder::new().name(format!("feeder {}", worker.number));
-            let feeder = Feeder {
-                worker,
-                command,
-                job: None,
-                begun: false,
-                deaths: 0,
-                queue: queue.clone(),
-                answer: answer.clone(),
-                stop: stop.clone(),
-            };
-            let thread = thread
-                .spawn(|| feeder.run())
-                .context("failed to start a thread")?;
-            pool.feeders.push(thread);
+        let (to_events, events) = unbounded();
+        let (to_start, started) = bounded(1);
+        let shared = Arc::new(Shared::default());
+        let submitter = Submitter {
+            events: to_events.clone(),
+            next_job: Arc::default(),
+            retries: self.retries,
+            shared: shared.clone(),
+        };
+        let dispatcher = Dispatcher {
+            rules: self.rules,
+            command: self.command,
+            initializer: Arc::new(initializer),
+            draws: self.draws,
+            events,
+            to_events,
+            started: Some(to_start),
+            shared,
+        };
+        let thread = thread::Builder::new().name("dispatcher".to_owned());
+        let dispatcher = thread
+            .spawn(move || dispatcher.run())
+            .context("failed to start a thread")?;
+        // From here on it is terminated when there is an error.
+        let pool = Pool {
+            submitter,
+            dispatcher: Some(dispatcher),
+            tasks: PhantomData,
+        };
+        if let Ok(started) = started.recv() {
+            return started.map(|()| pool);
         }
-        Ok(pool)
+        pool.join(); // it panicked, and so do we
+        unreachable!("it says before it ends what came of the start")
     }
+}
 
-    /// Gives a task to the pool (Python: `apply_async`). The queue holds as
-    /// many tasks as there are workers; while it is full, this waits: however
-    /// many tasks there are, few of them are in memory.
+impl<T: Task> Pool<T> {
+    /// A pool with so many workers.
     ///
     /// # Errors
-    /// When the pool is closed or terminated, or has no workers left.
-    pub fn submit(&mut self, task: Task) -> Result<()> {
-        let id = self.submitted;
-        self.submitted += 1;
-        queued(format_args!("task {id}"));
-        match &self.jobs {
-            Some(jobs) if jobs.send(Job { id, task }).is_ok() => Ok(()),
-            _ => bail!("submit task {id}: the pool takes no more tasks"),
+    /// See [`Builder::start`].
+    pub fn start(workers: usize) -> Result<Self> {
+        Self::builder().workers(workers).start()
+    }
+
+    /// A pool that is not as usual.
+    pub fn builder() -> Builder<T> {
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        Builder {
+            rules: Rules {
+                workers: cpus,
+                max_tasks_per_worker: None,
+                task_timeout: None,
+                start_timeout: Duration::from_secs(30),
+            },
+            retries: 0,
+            initializer: None,
+            draws: false,
+            command: worker::command::<T>,
         }
     }
 
-    /// No more tasks from here on. The workers end when all are done.
-    pub fn close(&mut self) {
-        self.jobs = None;
+    /// Runs a task in a worker, and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// What kept the task from returning.
+    pub fn apply(&self, task: T) -> Outcome<T> {
+        self.apply_async(task).get()
     }
 
-    /// Waits until the workers have ended. Returns what became of each task
-    /// that was ever submitted, by its number.
-    pub fn join(mut self) -> Vec<Outcome> {
-        self.close();
-        for feeder in self.feeders.drain(..) {
-            feeder.join().unwrap_or_else(|panic| resume_unwind(panic));
-        }
-        let mut outcomes: Vec<_> = (0..self.submitted).map(|_| Err(Failure::NotRun)).collect();
-        for (id, outcome) in self.answers.try_iter() {
-            outcomes[id] = outcome;
-        }
-        outcomes
+    /// Gives a task to the pool, and does not wait.
+    pub fn apply_async(&self, task: T) -> AsyncResult<T> {
+        AsyncResult::new(self.submitter.clone(), task)
+    }
+
+    /// Runs tasks, `chunk_size` at a time in a worker, and waits for all. Returns what
+    /// became of each, in order. Without a size there are four chunks for each
+    /// worker, as in Python: large chunks cost less, but a worker that dies takes
+    /// all of one with it.
+    pub fn map(
+        &self,
+        tasks: impl IntoIterator<Item = T>,
+        chunk_size: Option<usize>,
+    ) -> Vec<Outcome<T>> {
+        self.map_async(tasks, chunk_size).get()
+    }
+
+    /// As [`map`](Self::map), and does not wait.
+    pub fn map_async(
+        &self,
+        tasks: impl IntoIterator<Item = T>,
+        chunk_size: Option<usize>,
+    ) -> MapResult<T> {
+        let tasks: Vec<T> = tasks.into_iter().collect();
+        let workers = self.submitter.shared.pids.lock().len().max(1);
+        let chunk_size = chunk_size.unwrap_or(tasks.len().div_ceil(4 * workers));
+        MapResult::new(&self.submitter, &tasks, chunk_size.max(1))
+    }
+
+    /// As [`map`](Self::map), with tasks that can be made from tuples, say.
+    pub fn starmap<A>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        chunk_size: Option<usize>,
+    ) -> Vec<Outcome<T>>
+    where
+        T: From<A>,
+    {
+        self.map(arguments.into_iter().map(T::from), chunk_size)
+    }
+
+    /// Runs tasks as they are taken from an iterator, and yields what became of
+    /// each, in order. However many there are, only a few are taken in advance.
+    pub fn imap<I: IntoIterator<Item = T>>(
+        &self,
+        tasks: I,
+        chunk_size: usize,
+    ) -> Imap<T, I::IntoIter> {
+        Imap::new(self.imap_unordered(tasks, chunk_size))
+    }
+
+    /// As [`imap`](Self::imap), in the order in which they are done.
+    pub fn imap_unordered<I: IntoIterator<Item = T>>(
+        &self,
+        tasks: I,
+        chunk_size: usize,
+    ) -> ImapUnordered<T, I::IntoIter> {
+        ImapUnordered::new(self.submitter.clone(), tasks.into_iter(), chunk_size.max(1))
+    }
+
+    /// The PIDs of the workers.
+    #[must_use]
+    pub fn workers(&self) -> Vec<u32> {
+        self.submitter
+            .shared
+            .pids
+            .lock()
+            .values()
+            .copied()
+            .collect()
+    }
+
+    /// Takes no more tasks from here on. The workers end when all are done.
+    pub fn close(&self) {
+        self.submitter.tell(Event::Close);
+    }
+
+    /// Kills the workers, also in the middle of a task. What was not begun is not
+    /// run.
+    pub fn terminate(&self) {
+        self.submitter.tell(Event::Terminate);
     }
 
     /// A handle with which another thread can terminate the pool.
+    #[must_use]
     pub fn terminator(&self) -> Terminator {
-        self.terminator.clone()
+        Terminator(self.submitter.events.clone())
     }
-}
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.terminator.terminate();
+    /// Closes the pool, and waits until all tasks are done and the workers have ended.
+    pub fn join(mut self) {
         self.close();
-        for feeder in self.feeders.drain(..) {
-            // A feeder that panicked has dropped its worker, which killed it.
-            let _ = feeder.join();
-        }
+        self.end().unwrap_or_else(|panic| resume_unwind(panic));
+    }
+
+    fn end(&mut self) -> thread::Result<()> {
+        self.dispatcher.take().map_or(Ok(()), JoinHandle::join)
     }
 }
 
-/// Terminates a pool. While the sender lives nothing is ever sent on the
-/// channel; when it goes, every feeder notices at once.
+impl<T: Task> Drop for Pool<T> {
+    fn drop(&mut self) {
+        self.terminate();
+        // When the dispatcher panics it drops the workers, which kills them.
+        let _ = self.end();
+    }
+}
+
+/// Terminates a pool.
 #[derive(Clone)]
-pub struct Terminator(Arc<Mutex<Option<Sender<Infallible>>>>);
+pub struct Terminator(Sender<Event>);
 
 impl Terminator {
-    /// Kills the workers, also in the middle of a task.
+    /// See [`Pool::terminate`].
     pub fn terminate(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = self.0.send(Event::Terminate); // an error means that it has ended
     }
 }
 
-fn refused(error: &Error, made: usize, total: usize) -> Error {
-    let io_error = error.downcast_ref::<io::Error>();
-    let hint = match io_error.map(io::Error::kind) {
-        Some(ErrorKind::WouldBlock) => "; see ulimit -u, and -v for threads",
-        _ => "",
-    };
-    anyhow!("{} after {made} of {total} workers{hint}", cause(error))
+/// Gives jobs to the dispatcher.
+#[derive(Clone)]
+struct Submitter {
+    events: Sender<Event>,
+    next_job: Arc<AtomicU64>,
+    retries: u32,
+    shared: Arc<Shared>,
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Panicked(message) => write!(f, "panicked: {message}"),
-            Self::WorkerDied { pid, status } => write!(f, "worker {pid} died: {status}"),
-            Self::NotRun => write!(f, "not run"),
+impl Submitter {
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event); // an error means that the pool has ended
+    }
+
+    /// A job of these tasks. If they cannot be encoded, that is what becomes of it.
+    fn job<T: Task>(&self, tasks: &[T], reply: Reply) -> Option<Submitted> {
+        let id = self.next_job.fetch_add(1, Relaxed);
+        match encode(tasks) {
+            Ok(payload) => Some(Submitted {
+                job: Job {
+                    id,
+                    tasks: tasks.len().try_into().unwrap_or(u32::MAX),
+                    bytes: payload.len(),
+                    payload: Arc::new(payload),
+                    retries: self.retries,
+                },
+                reply,
+            }),
+            Err(error) => {
+                let failure = Failure::NotRun(cause(error));
+                let _ = reply.to.send(vec![(reply.index, Err(failure))]);
+                None
+            }
         }
+    }
+
+    fn submit(&self, jobs: Vec<Submitted>) {
+        if jobs.is_empty() {
+            return;
+        }
+        if let Err(refused) = self.events.send(Event::Submit(jobs))
+            && let Event::Submit(jobs) = refused.into_inner()
+        {
+            for Submitted { reply, .. } in jobs {
+                let _ = reply.to.send(vec![(reply.index, Err(pool_is_gone()))]);
+            }
+        }
+    }
+}
+
+fn pool_is_gone() -> Failure {
+    Failure::NotRun("the pool has ended".to_owned())
+}
+
+/// The outcomes of a job's tasks.
+fn outcomes<T: Task>(settled: Settled, tasks: usize) -> Vec<Outcome<T>> {
+    let all = settled.and_then(|answer| {
+        let answer = decode::<Answer<T::Output>>(&answer);
+        let answer = answer.map_err(|error| Panic::new(cause(error), "its result"));
+        let all = answer.flatten().map_err(Failure::Panicked)?;
+        // Which of them have come is not known.
+        let right = Panic::new(format!("{} results for {tasks} tasks", all.len()), "");
+        (all.len() == tasks)
+            .then_some(all)
+            .ok_or(Failure::Panicked(right))
+    });
+    match all {
+        Ok(all) => all
+            .into_iter()
+            .map(|outcome| outcome.map_err(Failure::Panicked))
+            .collect(),
+        Err(failure) => vec![failure; tasks].into_iter().map(Err).collect(),
     }
 }

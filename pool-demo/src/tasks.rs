@@ -6,16 +6,16 @@
 //! worker; examples/pool_threads.rs does the same on threads.
 
 use crate::interrupt;
-use crate::pool::{Outcome, Pool};
-use crate::protocol::Task;
-use crate::worker;
-use serde_json::Value;
+use pool_demo::{AsyncResult, Outcome, Pool, Task};
+use serde::{Deserialize, Serialize};
 use shared_core::cli::Interrupted;
 use shared_core::cli::Question;
-use shared_core::report::{events, require};
+use shared_core::report::{events, queued};
 use shared_core::timeline::{Span, Timeline};
-use shared_core::{Result, check, fact, report, waiting};
+use shared_core::{Result, check, fact, report, span, waiting, who};
 use std::collections::HashSet;
+use std::thread;
+use std::time::Duration;
 
 /// Each worker takes a task; the other tasks wait
 ///
@@ -55,27 +55,29 @@ pub const QUESTIONS: &[Question] = &[Question {
 
 pub fn run(options: &Options) -> Result<()> {
     report!("I am the parent");
-    let mut pool = Pool::start(options.workers.into(), worker::command)?;
+    let pool = Pool::builder().workers(options.workers.into()).draws();
+    let pool = pool.start()?;
     interrupt::terminates(&pool)?;
     report!("workers started: {}", options.workers);
 
-    let submitting = waiting!("submit");
-    let mut submitted = Ok(());
-    for _ in 0..options.tasks {
-        submitted = submitted.and_then(|()| pool.submit(Task::SleepMs(options.work_ms.into())));
+    let mut results = Vec::new();
+    for id in 0..options.tasks {
+        let task = Sleep {
+            id,
+            ms: options.work_ms,
+        };
+        queued(format_args!("task {id}"));
+        results.push(pool.apply_async(task)); // it does not wait
     }
-    drop(submitting);
+    report!("all tasks submitted; close, then join");
     pool.close();
-    match &submitted {
-        Ok(()) => report!("all tasks submitted; close, then join"),
-        Err(error) => report!("{error}"),
-    }
     let joining = waiting!("join");
-    let outcomes = pool.join();
+    pool.join();
     drop(joining);
 
+    let outcomes: Vec<Outcome<Sleep>> = results.into_iter().map(AsyncResult::get).collect();
     let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let total = usize::from(options.tasks);
+    let total = outcomes.len();
     if interrupt::happened() {
         let rest = total - done;
         return Err(Interrupted(format!("{done} of {total} tasks done, {rest} not")).into());
@@ -86,13 +88,36 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     report!("tasks done: {done} of {total}");
-    submitted?;
     judge(options, &outcomes)
+}
+
+/// Work that consists of waiting.
+#[derive(Serialize, Deserialize)]
+pub struct Sleep {
+    id: u16,
+    ms: u32,
+}
+
+impl Task for Sleep {
+    /// The PID of the process in which the task ran.
+    type Output = u32;
+
+    const NAME: &'static str = "sleep";
+
+    /// What runs in a worker process.
+    fn run(self) -> u32 {
+        let id = self.id;
+        let _span = span!("task {id}");
+        report!("task {id} begins");
+        thread::sleep(Duration::from_millis(self.ms.into()));
+        report!("task {id} ends");
+        who::pid()
+    }
 }
 
 // A first reading may skip the rest.
 
-fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
+fn judge(options: &Options, outcomes: &[Outcome<Sleep>]) -> Result<()> {
     let events = events()?;
     let timeline = Timeline::new(&events);
     let spans = timeline.lanes.iter().flat_map(|lane| &lane.spans);
@@ -114,19 +139,17 @@ fn judge(options: &Options, outcomes: &[Outcome]) -> Result<()> {
         format!("{number} done, {number} begun, {number} different")
     );
 
-    // A task whose worker died may not have come to record where it ran.
-    let done = (0..outcomes.len()).filter(|id| outcomes[*id].is_ok());
-    let ran_in: Vec<Value> = done.map(|id| require(&format!("task_{id}_pid"))).collect();
     let workers = events.iter().filter(|event| event.cat == "started");
     let workers: HashSet<u32> = workers.map(|event| event.pid).collect();
-    let elsewhere = ran_in
-        .iter()
-        .filter(|pid| !workers.iter().any(|worker| *pid == worker));
-    let elsewhere: Vec<Value> = elsewhere.cloned().collect();
+    let ran_in = outcomes.iter().flatten();
+    let elsewhere: Vec<u32> = ran_in
+        .filter(|pid| !workers.contains(pid))
+        .copied()
+        .collect();
     check!(
         "every task ran in a worker process, not in the parent",
         elsewhere,
-        Vec::<Value>::new()
+        Vec::<u32>::new()
     );
 
     let workers = usize::from(options.workers);

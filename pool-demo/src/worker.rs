@@ -1,25 +1,34 @@
-//! The worker's side: reads tasks from stdin, answers on stdout.
+//! The worker's side: runs the tasks that come over its stdin, and answers over its
+//! stdout.
 
+use crate::frames::{self, Frames, FromWorker, ToWorker, VERSION, decode, encode};
 use crate::pool::WorkerCommand;
-use crate::protocol::{Job, Message};
-use serde_json::to_string;
-use shared_core::report::{self, Input, Part, disregard_ctrl_c, redirect_stdout_to_stderr};
-use shared_core::{Context, Result, bail, cause, complain, fact, span, who};
+use crate::task::{Panic, Task};
+use serde_json::{Value, json};
+use shared_core::report::{self, Input, disregard_ctrl_c, redirect_stdout_to_stderr};
+use shared_core::{Context, Result, cause, complain, ending::exit_now, waiting, who};
 use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, ExitCode, Stdio, exit};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Instant;
 
 const WORKER: &str = "worker";
+const BY_HAND: &str = "--json";
 
-/// The command line that starts a worker, on this host: the one place that
-/// knows. It needs a stdin and a stdout, and nothing else.
-pub fn command() -> Result<WorkerCommand> {
+/// The command line that starts a worker for these tasks, on this host: the one
+/// place that knows. It needs a stdin and a stdout, and nothing else.
+///
+/// # Errors
+/// When this program cannot be found.
+pub fn command<T: Task>() -> Result<WorkerCommand> {
     let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
-    command.arg(WORKER).stdout(Stdio::piped());
+    command.args([WORKER, T::NAME]).stdout(Stdio::piped());
     let takes_part = true;
     Ok(WorkerCommand {
         command,
@@ -27,107 +36,266 @@ pub fn command() -> Result<WorkerCommand> {
     })
 }
 
-/// Runs as a worker if that is how this program was started.
-pub fn main() -> Option<ExitCode> {
-    let mut args = std::env::args_os().skip(1);
+/// A type of tasks that this program serves as a worker; made by [`of`].
+pub struct Served {
+    name: &'static str,
+    run_job: fn(&[u8]) -> Vec<u8>,
+    run_json: fn(&str) -> Result<Value>,
+}
+
+/// Tasks of this type, for [`main`].
+#[must_use]
+pub fn of<T: Task>() -> Served {
+    Served {
+        name: T::NAME,
+        run_job: run_job::<T>,
+        run_json: run_json::<T>,
+    }
+}
+
+/// Runs as a worker if that is how this program was started: to be called first in
+/// `main`, with the types of tasks for which there are pools.
+pub fn main(served: &[Served]) -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1).peekable();
     if args.next()? != WORKER {
         return None;
     }
-    let status = match report::take_part(args) {
-        Ok(Some((part, input))) => work(part, input).map(|()| ExitCode::SUCCESS),
-        Ok(None) => {
-            complain(format_args!(
-                "{WORKER} takes no arguments, but tasks on its stdin"
-            ));
-            Ok(ExitCode::from(2))
-        }
-        Err(error) => Err(error),
+    let mut is_word = |word: &str| args.next_if(|arg| arg == word).is_some();
+    let by_hand = is_word(BY_HAND);
+    let named = served.iter().find(|tasks| is_word(tasks.name));
+    let by_hand = by_hand || is_word(BY_HAND);
+    let tasks = named.or(served.first().filter(|_| by_hand));
+    let has_more = args.peek().is_some();
+    let status = match (tasks, by_hand && !has_more) {
+        (Some(tasks), true) => work_by_hand(tasks),
+        (Some(tasks), false) => work(tasks, args),
+        _ => Ok(false),
     };
-    Some(status.unwrap_or_else(|error| {
-        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if kind != Some(ErrorKind::BrokenPipe) {
-            complain(format_args!("{WORKER} {}: {}", who::pid(), cause(error)));
-        } // else the pool is gone, and the worker goes with it
-        ExitCode::FAILURE
-    }))
+    Some(match status {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            complain(format_args!(
+                "a pool starts its workers by itself; to talk to one: {WORKER} {BY_HAND} [{}]",
+                served
+                    .iter()
+                    .map(|tasks| tasks.name)
+                    .collect::<Vec<_>>()
+                    .join("|")
+            ));
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if kind != Some(ErrorKind::BrokenPipe) {
+                complain(format_args!("{WORKER} {}: {}", who::pid(), cause(error)));
+            } // else the pool is gone, and the worker goes with it
+            ExitCode::FAILURE
+        }
+    })
 }
 
-/// Whether a task is running, and whether the input has ended. The thread that
-/// sets the one looks at the other afterwards, so one of them sees both.
+/// Whether a task is running, and whether the pool has gone. The thread that sets
+/// the one looks at the other afterwards, so one of them sees both.
 static BUSY: AtomicBool = AtomicBool::new(false);
-static ENDED: AtomicBool = AtomicBool::new(false);
+static GONE: AtomicBool = AtomicBool::new(false);
 
-fn work(part: Part, input: Input) -> Result<()> {
+/// Serves a pool, until it says that nothing more comes; `false` if the rest of the
+/// command line is none of a pool.
+fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Result<bool> {
+    let Some((part, input)) = report::take_part(args)? else {
+        return Ok(false);
+    };
     let mut answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
-    if input.get_ref().is_terminal() {
-        complain(format_args!(
-            r#"type a task: {{"id": 1, "task": {{"sleep_ms": 500}}}}"#
-        ));
-    }
-
-    let in_a_pool = part.in_a_run;
-    if in_a_pool {
-        disregard_ctrl_c().context("failed to catch Ctrl-C")?;
-    }
+    disregard_ctrl_c().context("failed to catch Ctrl-C")?;
+    keep_panics();
 
     // The input is read by a thread of its own, which notices at once, also in
-    // the middle of a task, that the pool is gone. A person may end the input
-    // (Ctrl-D, or echo … |) and still wants the answer.
-    let (lines, jobs) = channel();
+    // the middle of a task, that the pool is gone.
+    let (sender, batches) = channel();
     thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || read_input(input, &lines, in_a_pool))
+        .spawn(move || read_input(input, &sender))
         .context("failed to start a thread")?;
 
-    let mut answer = |message: &Message| -> Result<()> {
-        let line = to_string(message)? + "\n";
-        answers
-            .write_all(line.as_bytes())
-            .context("failed to answer")
+    let (mut bytes, draws) = (Vec::new(), Cell::new(false));
+    // While nothing has come it waits, which is drawn if somebody looks.
+    let next = || {
+        let batch = batches.try_recv().ok();
+        batch.or_else(|| {
+            let _wait = draws.get().then(|| waiting!("for a task"));
+            batches.recv().ok()
+        })
     };
-    answer(&Message::Ready)?;
-    for line in jobs {
-        let line: String = line.context("failed to read a task from stdin")?;
-        let job: Job = serde_json::from_str(&line).with_context(|| format!("task {line:?}"))?;
-        BUSY.store(true, SeqCst);
-        if in_a_pool && ENDED.load(SeqCst) {
-            bail!("task {}: the pool is gone", job.id);
-        }
-        answer(&Message::Started(job.id))?;
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(&job)));
-        BUSY.store(false, SeqCst);
-        answer(&match outcome {
-            Ok(()) => Message::Done(job.id),
-            Err(panic) => Message::Failed(job.id, message_of(&*panic)),
-        })?;
-    }
-    // The lane ends before stdout does: then the pool lets go of this process.
-    drop(part);
-    Ok(())
-}
-
-fn run(job: &Job) {
-    let id = job.id;
-    let _span = span!("task {id}");
-    fact!("task_{id}_pid", who::pid());
-    job.task.run(id);
-}
-
-fn read_input(input: Input, lines: &Sender<io::Result<String>>, in_a_pool: bool) {
-    for line in input.lines() {
-        if lines.send(line).is_err() {
-            return;
+    for (head, body) in std::iter::from_fn(next).flatten() {
+        let answer = match head {
+            ToWorker::Begin { draws: so } => {
+                draws.set(so);
+                begin(tasks, &body)
+            }
+            ToWorker::Job(id) => {
+                BUSY.store(true, SeqCst);
+                if GONE.load(SeqCst) {
+                    break;
+                }
+                let start = Instant::now();
+                let answer = (tasks.run_job)(&body);
+                let busy = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                BUSY.store(false, SeqCst);
+                (FromWorker::Answer(id, busy), answer)
+            }
+            ToWorker::End => {
+                // The lane ends before stdout does: then the pool lets go of this
+                // process.
+                drop(part);
+                return Ok(true);
+            }
+        };
+        send(&mut answers, &mut bytes, &answer)?;
+        if let FromWorker::NotReady(_) = answer.0 {
+            exit_now(1); // the pool says why
         }
     }
-    ENDED.store(true, SeqCst);
-    if in_a_pool && BUSY.load(SeqCst) {
-        exit(1);
+    exit_now(1) // the pool is gone
+}
+
+/// One frame, one write: an answer is away before the next task begins.
+fn send(to: &mut File, bytes: &mut Vec<u8>, (head, body): &(FromWorker, Vec<u8>)) -> Result<()> {
+    bytes.clear();
+    frames::append(bytes, head, body)?;
+    to.write_all(bytes).context("failed to answer")
+}
+
+fn begin(tasks: &Served, initializer: &[u8]) -> (FromWorker, Vec<u8>) {
+    let answer = if initializer.is_empty() {
+        None
+    } else {
+        failure_of(&(tasks.run_job)(initializer))
+    };
+    let said = match answer {
+        None => FromWorker::Ready(VERSION.to_owned()),
+        Some(panic) => FromWorker::NotReady(format!("its initializer {panic}")),
+    };
+    (said, Vec::new())
+}
+
+fn read_input(input: Input, batches: &Sender<Vec<(ToWorker, Vec<u8>)>>) {
+    let mut frames = Frames::new(input);
+    let mut last = false;
+    loop {
+        match frames.next_ones() {
+            Ok(batch) if !batch.is_empty() => {
+                last |= matches!(batch.last(), Some((ToWorker::End, _)));
+                if batches.send(batch).is_err() {
+                    return;
+                }
+            }
+            _ => break,
+        }
     }
+    GONE.store(true, SeqCst);
+    // In the middle of a task, or of the last ones.
+    if last || BUSY.load(SeqCst) {
+        exit_now(1);
+    }
+}
+
+/// What becomes of a job: its tasks in order, or why none of them could be run.
+pub(crate) type Answer<O> = Result<Vec<Result<O, Panic>>, Panic>;
+
+fn run_job<T: Task>(job: &[u8]) -> Vec<u8> {
+    let answer: Answer<T::Output> = match caught(|| decode::<Vec<T>>(job)) {
+        Ok(Ok(tasks)) => Ok(tasks
+            .into_iter()
+            .map(|task| caught(|| task.run()))
+            .collect()),
+        Ok(Err(error)) => Err(Panic::new(cause(error), "its arguments")),
+        Err(panic) => Err(panic),
+    };
+    let encoded = caught(|| encode(&answer));
+    let failure = match encoded {
+        Ok(Ok(bytes)) => return bytes,
+        Ok(Err(error)) => Panic::new(cause(error), "its result"),
+        Err(panic) => panic,
+    };
+    // Strings and nothing else: that can be encoded.
+    encode::<Answer<()>>(&Err(failure)).unwrap_or_default()
+}
+
+/// The first panic in an answer, whatever its results are.
+fn failure_of(answer: &[u8]) -> Option<Panic> {
+    let answer: Answer<()> = decode(answer).ok()?;
+    match answer {
+        Ok(outcomes) => outcomes.into_iter().find_map(Result::err),
+        Err(panic) => Some(panic),
+    }
+}
+
+thread_local! {
+    /// Where the last panic in a task was.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic in a task is part of its outcome, and no words on stderr; elsewhere it
+/// is as usual.
+fn keep_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if BUSY.load(SeqCst) && who::is_main_thread() {
+            let place = panic.location().map(ToString::to_string);
+            PLACE.with(|last| last.replace(place));
+        } else {
+            usual(panic);
+        }
+    }));
+}
+
+/// Calls `work`, in a task: what it panics with, and where.
+fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Panic> {
+    let process = who::pid();
+    let result = catch_unwind(AssertUnwindSafe(work));
+    if who::pid() != process {
+        exit_now(0); // the task has forked, and this is the child
+    }
+    result.map_err(|panic| {
+        let place = PLACE.take();
+        Panic::new(message_of(&*panic), &place.unwrap_or_default())
+    })
 }
 
 /// The text of `panic!("…")`.
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panicked without a message".to_owned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// Talks to a person: a task a line, in JSON, and what became of it.
+fn work_by_hand(tasks: &Served) -> Result<bool> {
+    let Some((_, input)) = report::take_part(std::iter::empty())? else {
+        return Ok(false);
+    };
+    let mut answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
+    if input.get_ref().is_terminal() {
+        complain(format_args!("type a task in JSON, and Enter; Ctrl-D ends"));
+    }
+    keep_panics();
+    BUSY.store(true, SeqCst);
+    let mut answer = |answer: &Value| {
+        let line = format!("{answer}\n");
+        (answers.write_all(line.as_bytes())).context("failed to answer")
+    };
+    answer(&"ready".into())?;
+    for line in input.lines() {
+        let line = line.context("failed to read a task from stdin")?;
+        answer(&(tasks.run_json)(&line).with_context(|| format!("task {line:?}"))?)?;
+    }
+    Ok(true)
+}
+
+fn run_json<T: Task>(line: &str) -> Result<Value> {
+    let task: T = serde_json::from_str(line)?;
+    Ok(match caught(|| task.run()) {
+        Ok(output) => json!({ "result": output }),
+        Err(panic) => json!({ "panicked": panic }),
+    })
 }

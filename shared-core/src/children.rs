@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::process::{self, Command, ExitStatus};
 
-pub use crate::platform::Pid;
+pub use crate::platform::{BreakOff, FromChild, Pid, StopReading};
 
 /// Before fork: finds that the calling thread is alone in its process, the
 /// state in which fork(2) is sound (in the child of a process with several
@@ -108,14 +108,23 @@ impl Start {
         self
     }
 
-    /// Lets `command` start a process that takes part in this run: the child's
-    /// `main` calls [`take_part`](report::take_part), and the parent, when there is
-    /// a child, [`Child::takes_part`].
+    /// Lets `command` start a process that takes part in this run, if there is one,
+    /// and ends with its parent: the child's `main` calls
+    /// [`take_part`](report::take_part), and the parent, when there is a child,
+    /// [`Child::takes_part`].
     ///
     /// # Errors
     /// When the system refuses the way to it (socketpair(2)).
     pub fn hand_on(&self, command: &mut Command) -> io::Result<HandOn> {
         report::hand_on(command, self.ends_with)
+    }
+
+    /// Lets `command` start any program, with a way to its stdin, and nothing else.
+    ///
+    /// # Errors
+    /// When the system refuses the way to it (socketpair(2)).
+    pub fn connect(&self, command: &mut Command) -> io::Result<HandOn> {
+        report::connect(command)
     }
 
     /// There is a child, with this PID, as fork or spawn returned it: from here
@@ -180,8 +189,8 @@ impl Child {
         &self.role
     }
 
-    /// Lets `process`, which is this child, take part in the run, and returns the
-    /// parent's end of its stdin.
+    /// Lets `process`, which is this child, take part in the run if it was started
+    /// for that, and returns the parent's end of its stdin.
     ///
     /// # Errors
     /// When the child is gone.

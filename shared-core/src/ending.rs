@@ -11,8 +11,8 @@ mod atomic {
 }
 mod state;
 
-pub use crate::platform::ignores_ctrl_c;
-use crate::platform::{self, Output, each_child, exit_now, kill_and_reap};
+use crate::platform::{self, Output, each_child, kill_and_reap};
+pub use crate::platform::{exit_now, ignores_ctrl_c};
 use anyhow::{Result, ensure};
 use state::State;
 use std::cell::Cell;

@@ -22,7 +22,7 @@ use log::LOG;
 use serde_json::{Map, Value};
 #[cfg(unix)]
 pub(crate) use session::begin_part;
-pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, hand_on};
+pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, connect, hand_on};
 pub use session::{HandOn, Input, Part, take_part};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -120,6 +120,12 @@ pub fn report(text: fmt::Arguments<'_>) {
         // Outside a run: a worker that a person started by hand, say.
         None => complain(format_args!("{text}")),
     }
+}
+
+/// Whether this process takes part in a run.
+#[must_use]
+pub fn in_a_run() -> bool {
+    LOG.get().is_some()
 }
 
 /// See [`moment!`](crate::moment!).

@@ -1,173 +1,237 @@
-//! A worker process, as the pool sees it.
+//! A worker process, with the two threads that write to it and read from it.
 
+use super::dispatcher::Event;
+use super::machine::WorkerId;
 use super::{StartWorker, WorkerCommand};
-use crate::protocol::{Job, Message};
-use crossbeam::channel::{Receiver, Sender, select, unbounded};
-use serde_json::json;
-use shared_core::children::{self, about_to_spawn};
-use shared_core::report::HandOn;
-use shared_core::{Context, Error, Result, anyhow, bail, cause};
-use std::convert::Infallible;
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::process::{Child, ChildStdout, ExitStatus};
-use std::thread;
+use crate::frames::{self, Frames, FromWorker, ToWorker};
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use shared_core::children::{self, BreakOff, FromChild, StopReading, about_to_spawn};
+use shared_core::report::Stdin;
+use shared_core::{Context, Result, anyhow, cause, who};
+use std::io::{ErrorKind, Write};
+use std::panic::resume_unwind;
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a worker that talks no more may take to end.
-const MOST_TIME_TO_END: Duration = Duration::from_secs(1);
+/// What is sent with a job; cheap to clone.
+pub type Payload = Arc<Vec<u8>>;
 
-/// One worker process. Dropped, it is killed and reaped.
-pub(super) struct WorkerProcess {
-    pub(super) number: usize,
+/// A worker process. Dropped, it is killed and reaped, and its threads are joined.
+pub struct WorkerProcess {
+    pub place: usize,
     process: Child,
     guard: children::Child,
-    stdin: Option<Box<dyn Write + Send>>,
-    pub(super) messages: Receiver<Message>,
-    /// There once the worker was reaped.
+    /// To the thread that writes.
+    frames: Option<Sender<Vec<(ToWorker, Payload)>>>,
+    threads: Vec<JoinHandle<()>>,
+    /// For the threads, when the process is gone and another one holds its pipes.
+    pipes: Option<(BreakOff, StopReading)>,
+    writing: Arc<Writing>,
     status: Option<ExitStatus>,
 }
 
+/// Since when a write has not come to an end: milliseconds after `start`, and one;
+/// 0 if none is under way.
+struct Writing {
+    start: Instant,
+    since: AtomicU64,
+}
+
 impl WorkerProcess {
-    pub(super) fn start(number: usize, command: StartWorker) -> Result<Self> {
-        let role = role(number);
+    /// Starts a worker and lets it begin, with `initializer` as its first task, if
+    /// that is not empty. What comes of it goes to `events`, as from `id`.
+    ///
+    /// # Errors
+    /// When the system refuses the process, a pipe or a thread.
+    pub fn start(
+        place: usize,
+        command: StartWorker,
+        (initializer, draws): (&Payload, bool),
+        (id, events): (WorkerId, Sender<Event>),
+    ) -> Result<Self> {
+        let role = role(place);
         let WorkerCommand {
             mut command,
             takes_part,
         } = command()?;
         // This thread stays until it has reaped the worker.
         let start = about_to_spawn(&role)?.ends_with_this_thread();
-        let hand_on = takes_part.then(|| start.hand_on(&mut command));
-        let hand_on = hand_on.transpose().context("failed to start a worker")?;
+        let hand_on = if takes_part {
+            start.hand_on(&mut command)
+        } else {
+            start.connect(&mut command)
+        };
+        let hand_on = hand_on.context("failed to start a worker")?;
         let mut process = command.spawn().context("failed to start a worker")?;
+        drop(command); // it holds the end of a pipe that is the worker's now
         let guard = start.made(process.id());
-
-        let (sender, messages) = unbounded();
         let stdout = process.stdout.take();
+
+        let (frames, to_write) = unbounded();
+        let writing = Arc::new(Writing {
+            start: Instant::now(),
+            since: AtomicU64::new(0),
+        });
         let mut worker = Self {
-            number,
+            place,
             process,
             guard,
-            stdin: None,
-            messages,
+            frames: Some(frames),
+            threads: Vec::new(),
+            pipes: None,
+            writing,
             status: None,
         };
-        worker.stdin = worker
-            .take_stdin(hand_on)
-            .context("failed to start a worker")?;
-        thread::Builder::new()
-            .name("messages".to_owned())
-            .spawn(move || read_messages(stdout, &sender))
-            .context("failed to start a thread")?;
+        let stdin = match worker.guard.takes_part(hand_on, &mut worker.process) {
+            // One that is gone already is found out when nothing comes from it.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => None,
+            stdin => Some(stdin.context("failed to start a worker")?),
+        };
+        let stdout = stdout.ok_or_else(|| anyhow!("the worker's stdout is not a pipe"))?;
+        let (stdout, stop) = FromChild::new(stdout).context("failed to start a worker")?;
+        let mut first = Vec::new();
+        frames::append(&mut first, &ToWorker::Begin { draws }, initializer)?;
+        if let Some(stdin) = stdin {
+            let break_off = BreakOff::of(&stdin).context("failed to start a worker")?;
+            worker.pipes = Some((break_off, stop));
+            let writing = worker.writing.clone();
+            worker.thread("writer", move || write(stdin, first, &to_write, &writing))?;
+        }
+        worker.thread("reader", move || read(stdout, id, &events))?;
         Ok(worker)
     }
 
-    /// A worker of this run is sent what it needs for that over its stdin; one
-    /// of another kind has a plain pipe.
-    fn take_stdin(&mut self, hand_on: Option<HandOn>) -> io::Result<Option<Box<dyn Write + Send>>> {
-        match hand_on {
-            Some(hand_on) => {
-                let stdin = self.guard.takes_part(hand_on, &mut self.process);
-                // One that is gone already is found out when it is not ready.
-                match stdin {
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
-                    stdin => Ok(Some(Box::new(stdin?))),
-                }
-            }
-            None => Ok(self.process.stdin.take().map(|stdin| Box::new(stdin) as _)),
+    fn thread(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
+        self.threads
+            .push(thread.context("failed to start a thread")?);
+        Ok(())
+    }
+
+    /// Hands frames to the thread that writes. If that has ended, so has the worker,
+    /// and it will be found out.
+    pub fn send(&self, frames: Vec<(ToWorker, Payload)>) {
+        if let Some(to) = &self.frames {
+            let _ = to.send(frames);
         }
     }
 
-    /// Whether the worker is ready; `false` when the pool was terminated.
-    ///
-    /// # Errors
-    /// When it has ended instead.
-    pub(super) fn is_ready(&mut self, stop: &Receiver<Infallible>) -> Result<bool> {
-        select! {
-            recv(stop) -> _ => return Ok(false),
-            recv(self.messages) -> message => if let Ok(Message::Ready) = message {
-                return Ok(true);
-            }
-        }
-        let status = self.wait_or_kill()?;
-        bail!("{} ended before it was ready: {status}", self.role())
-    }
-
-    /// An error is not looked at: it means that the worker has died, and that
-    /// the end of its messages is on the way.
-    pub(super) fn send(&mut self, job: &Job) {
-        if let Some(stdin) = &mut self.stdin {
-            let _ = stdin.write_all((json!(job).to_string() + "\n").as_bytes());
+    /// Kills it, if it has not ended. It is still to be reaped.
+    pub fn kill(&mut self) {
+        if self.status.is_none() {
+            let _ = self.process.kill(); // an error would mean that it has ended
         }
     }
 
-    /// Lets an idle worker end by itself, unless the pool is terminated. Its
-    /// messages end when it does; one that only stopped talking is killed.
-    pub(super) fn end(&mut self, stop: &Receiver<Infallible>) -> Result<()> {
-        self.stdin = None;
-        select! {
-            recv(self.messages) -> _ => {}
-            recv(stop) -> _ => return Ok(()), // dropping it kills it
-        }
-        self.wait_or_kill().map(drop)
-    }
-
-    /// Reaps a worker that talks no more: it is just ending, and has perhaps
-    /// something to say about that on stderr. One that does not end is killed.
-    pub(super) fn wait_or_kill(&mut self) -> Result<ExitStatus> {
-        let talked_last = Instant::now();
-        while self.status.is_none() && talked_last.elapsed() < MOST_TIME_TO_END {
+    /// How it ended, if it has. Then it has been reaped, and what it said is read to
+    /// the end.
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
+        if self.status.is_none() {
             self.status = self.guard.reap(|_| self.process.try_wait())?;
-            thread::sleep(Duration::from_micros(200));
+            if self.status.is_some() {
+                self.let_threads_end();
+            }
         }
-        self.kill()
+        Ok(self.status)
     }
 
-    /// Kills and reaps it. One that has ended before is only reaped; for one
-    /// that was reaped before this is the status it had then.
-    pub(super) fn kill(&mut self) -> Result<ExitStatus> {
-        if let Some(status) = self.status {
-            return Ok(status);
+    fn let_threads_end(&mut self) {
+        self.frames = None;
+        if let Some((break_off, _stop)) = self.pipes.take() {
+            break_off.now();
         }
-        self.process
-            .kill()
-            .map_err(|error| anyhow!("failed to kill {}: {}", self.role(), cause(&error)))?;
-        let status = self.guard.reap(|_| self.process.wait())?;
-        self.status = Some(status);
-        Ok(status)
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    /// Whether it has not read for so long what it was sent, though it is not stopped.
+    pub fn does_not_read(&self, for_so_long: Duration) -> bool {
+        let since = self.writing.since.load(Relaxed);
+        since > 0
+            && self.writing.now().saturating_sub(since) >= millis(for_so_long)
+            && who::state(self.pid()) != Some('T')
+    }
+
+    /// Its PID.
+    pub fn pid(&self) -> u32 {
         self.process.id()
-    }
-
-    pub(super) fn role(&self) -> String {
-        role(self.number)
     }
 }
 
 impl Drop for WorkerProcess {
     fn drop(&mut self) {
-        let _ = self.kill(); // an error would mean that it is not our child
-    }
-}
-
-fn role(number: usize) -> String {
-    format!("worker {number}")
-}
-
-/// Ends when the worker does: then `sender` goes, and the feeder notices. A
-/// line that is not a message ends it too, and the worker with it.
-fn read_messages(stdout: Option<ChildStdout>, sender: &Sender<Message>) {
-    for line in stdout
-        .into_iter()
-        .flat_map(|stdout| BufReader::new(stdout).lines())
-    {
-        let message = line
-            .map_err(Error::from)
-            .and_then(|line| Ok(serde_json::from_str(&line)?));
-        let Ok(message) = message else { return };
-        if sender.send(message).is_err() {
-            return;
+        self.kill();
+        if self.status.is_none() {
+            // An error would mean that it is not our child.
+            let _ = self.guard.reap(|_| self.process.wait());
+        }
+        self.let_threads_end();
+        for thread in self.threads.drain(..) {
+            let joined = thread.join();
+            if let Err(panic) = joined
+                && !thread::panicking()
+            {
+                resume_unwind(panic);
+            }
         }
     }
+}
+
+impl Writing {
+    fn now(&self) -> u64 {
+        millis(self.start.elapsed()) + 1
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the worker in this place is called.
+pub fn role(place: usize) -> String {
+    format!("worker {}", place + 1)
+}
+
+/// Writes what comes, as much of it as there is in one go, until nothing more will
+/// come or the worker is gone.
+fn write(
+    mut stdin: Stdin,
+    mut bytes: Vec<u8>,
+    frames: &Receiver<Vec<(ToWorker, Payload)>>,
+    writing: &Writing,
+) {
+    const USUAL: usize = 1 << 20;
+    loop {
+        writing.since.store(writing.now(), Relaxed);
+        let written = stdin.write_all(&bytes);
+        writing.since.store(0, Relaxed);
+        bytes.clear();
+        bytes.shrink_to(USUAL);
+        let Some(next) = written.ok().and_then(|()| frames.recv().ok()) else {
+            return;
+        };
+        let more = std::iter::from_fn(|| frames.try_recv().ok());
+        for (head, body) in std::iter::once(next).chain(more).flatten() {
+            // What is too long was refused when it was submitted.
+            let _ = frames::append(&mut bytes, &head, &body);
+        }
+    }
+}
+
+/// Hands on what the worker says, and then that it says nothing more.
+fn read(stdout: FromChild, id: WorkerId, events: &Sender<Event>) {
+    let mut frames = Frames::new(stdout);
+    let why = loop {
+        match frames.next_ones::<FromWorker>() {
+            Ok(none) if none.is_empty() => break None,
+            Ok(frames) => {
+                if events.send(Event::Said(id, frames)).is_err() {
+                    return; // nobody wants to know any more
+                }
+            }
+            Err(error) => break Some(cause(error)),
+        }
+    };
+    let _ = events.send(Event::SaidAll(id, why));
 }

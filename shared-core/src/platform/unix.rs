@@ -4,8 +4,8 @@
 mod files;
 mod signals;
 
+pub use files::{BreakOff, FromChild, StopReading, redirect_stdout_to_stderr, take_stdin};
 pub(crate) use files::{EventLog, Handles, Link, Output, ToChild, receive, standard_files};
-pub use files::{redirect_stdout_to_stderr, take_stdin};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};

@@ -9,10 +9,10 @@
 )]
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::windows::fs::FileExt;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::ptr::null_mut;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
@@ -294,6 +294,12 @@ impl Link {
         Ok(Self(()))
     }
 
+    /// The parent's end, with nothing sent.
+    pub(crate) fn take(self, child: &mut Child) -> io::Result<ToChild> {
+        let stdin = child.stdin.take();
+        stdin.ok_or_else(|| io::Error::other("its stdin is not a pipe"))
+    }
+
     /// Makes handles of `log` and `output` that are the child's own.
     pub(crate) fn send(
         self,
@@ -310,9 +316,46 @@ impl Link {
         for (handle, file) in handles.iter_mut().zip(files) {
             *handle = give(file, child)?;
         }
-        let stdin = child.stdin.take();
-        let stdin = stdin.ok_or_else(|| io::Error::other("its stdin is not a pipe"))?;
-        Ok((stdin, handles))
+        Ok((self.take(child)?, handles))
+    }
+}
+
+/// Here a write to a child fails when the child has ended: no other process has a
+/// handle of its stdin.
+pub struct BreakOff(());
+
+impl BreakOff {
+    /// For this stdin.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn of(_: &ToChild) -> io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    /// Nothing to do here.
+    pub fn now(&self) {}
+}
+
+/// What a child writes to its stdout, until that ends.
+pub struct FromChild(ChildStdout);
+
+/// Of no use here: when a child has ended, no other process has its stdout.
+pub struct StopReading(());
+
+impl FromChild {
+    /// Takes what the parent holds of a child's stdout.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn new(stdout: ChildStdout) -> io::Result<(Self, StopReading)> {
+        Ok((Self(stdout), StopReading(())))
+    }
+}
+
+impl Read for FromChild {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
     }
 }
 

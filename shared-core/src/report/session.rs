@@ -124,9 +124,14 @@ const PIDS_OF_A_RUN: u32 = 1000;
 /// it stands the PID of the parent if it is to end with it.
 const TAKES_PART: &str = "--takes-part";
 
-/// A process to be started that takes part in this run; see
-/// [`Start::hand_on`](crate::children::Start::hand_on).
-pub struct HandOn(Link);
+/// The same where there is no run, and the child only ends with its parent.
+const ENDS_WITH: &str = "--ends-with";
+
+/// A process to be started; see [`Start::hand_on`](crate::children::Start::hand_on).
+pub struct HandOn {
+    link: Link,
+    takes_part: bool,
+}
 
 /// Lets `command` start a process of this run, which calls [`take_part`]. If
 /// `ends_with` names this process, the other one is killed when the thread that
@@ -135,19 +140,31 @@ pub struct HandOn(Link);
 /// The event log and the run's stdout are closed on exec, so that no other
 /// program holds them open: a process of the run is sent them over its stdin.
 pub(crate) fn hand_on(command: &mut Command, ends_with: Option<u32>) -> io::Result<HandOn> {
-    let parent = ends_with.map(|parent| format!("={parent}"));
-    command.arg(format!("{TAKES_PART}{}", parent.unwrap_or_default()));
-    Link::of(command).map(HandOn)
+    let takes_part = LOG.get().is_some();
+    match (takes_part, ends_with) {
+        (true, None) => command.arg(TAKES_PART),
+        (true, Some(parent)) => command.arg(format!("{TAKES_PART}={parent}")),
+        (false, None) => command,
+        (false, Some(parent)) => command.arg(format!("{ENDS_WITH}={parent}")),
+    };
+    let link = Link::of(command)?;
+    Ok(HandOn { link, takes_part })
+}
+
+/// Lets `command` start a program that knows nothing of the run.
+pub(crate) fn connect(command: &mut Command) -> io::Result<HandOn> {
+    let (link, takes_part) = (Link::of(command)?, false);
+    Ok(HandOn { link, takes_part })
 }
 
 impl HandOn {
     /// Lets `process`, just started, take part as `role`, and returns the end of
     /// its stdin.
     pub(crate) fn to(self, process: &mut Child, role: &str) -> io::Result<ToChild> {
-        let (Some(log), Some(session)) = (LOG.get(), session()) else {
-            return Err(io::Error::other("there is no run to take part in"));
+        let (Some(log), Some(session), true) = (LOG.get(), session(), self.takes_part) else {
+            return self.link.take(process);
         };
-        let (mut to_child, handles) = self.0.send(process, log.file(), &session.output)?;
+        let (mut to_child, handles) = self.link.send(process, log.file(), &session.output)?;
         let handed_on = HandedOn {
             role: role.to_owned(),
             settings: session.settings.clone(),
@@ -180,8 +197,9 @@ pub struct Part {
 pub type Input = BufReader<File>;
 
 /// Takes part in the run of the process that started this one, if there is one:
-/// then `args`, the rest of the command line, says so. `None` if it says anything
-/// else. Stdin is taken in any case: what this process executes has none.
+/// then `args`, the rest of the command line, says so; or only ends with that
+/// process. `None` if it says anything else. Stdin is taken in any case: what this
+/// process executes has none.
 ///
 /// Ends at once if the parent has ended.
 ///
@@ -190,21 +208,22 @@ pub type Input = BufReader<File>;
 pub fn take_part(
     mut args: impl Iterator<Item = std::ffi::OsString>,
 ) -> Result<Option<(Part, Input)>> {
-    let in_a_run = match (args.next(), args.next()) {
-        (None, _) => false,
-        (Some(arg), None) => match arg.to_str().and_then(|arg| arg.strip_prefix(TAKES_PART)) {
-            Some("") => true,
-            Some(parent) => match parent.strip_prefix('=').map(str::parse) {
-                Some(Ok(parent)) => {
-                    platform::die_with(parent);
-                    true
-                }
-                _ => return Ok(None),
-            },
-            None => return Ok(None),
-        },
+    let arg = args.next();
+    let arg = arg.as_deref().unwrap_or_default().to_str();
+    let (word, parent) = match arg.map(|arg| arg.split_once('=').unwrap_or((arg, ""))) {
+        Some(word) if args.next().is_none() => word,
         _ => return Ok(None),
     };
+    let in_a_run = match word {
+        TAKES_PART => true,
+        ENDS_WITH | "" => false,
+        _ => return Ok(None),
+    };
+    match parent.parse() {
+        Ok(parent) if !word.is_empty() => platform::die_with(parent),
+        Err(_) if parent.is_empty() => {}
+        _ => return Ok(None),
+    }
     let receive = if in_a_run {
         let received = receive().context("failed to take part in a run")?;
         Some(received.unwrap_or_else(|| platform::exit_now(1)))

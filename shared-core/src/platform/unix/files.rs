@@ -6,11 +6,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Points descriptor 1 at stderr and returns what it was: from here on what
 /// this process prints cannot mix with what it answers over its stdout.
@@ -144,6 +145,12 @@ impl Link {
         Ok(Self(ours))
     }
 
+    /// The parent's end, with nothing sent.
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of the Windows side")]
+    pub(crate) fn take(self, _: &mut Child) -> io::Result<ToChild> {
+        Ok(self.0)
+    }
+
     /// Sends the descriptors of `log` and `output` (`SCM_RIGHTS`, unix(7)) with a
     /// byte that means nothing.
     pub(crate) fn send(
@@ -163,6 +170,81 @@ impl Link {
             None,
         )?;
         Ok((self.0, ()))
+    }
+}
+
+/// Lets a thread that is writing to a child end, though the child, or one that it
+/// forked, holds the other end open and does not read.
+pub struct BreakOff(UnixStream);
+
+impl BreakOff {
+    /// For this stdin.
+    ///
+    /// # Errors
+    /// When there are too many open files (dup(2)).
+    pub fn of(to_child: &ToChild) -> io::Result<Self> {
+        to_child.try_clone().map(Self)
+    }
+
+    /// From here on a write fails, also one that waits for room (shutdown(2)).
+    pub fn now(&self) {
+        let _ = self.0.shutdown(Shutdown::Both); // an error means: it has ended
+    }
+}
+
+/// What a child writes to its stdout, until that ends or its
+/// [`StopReading`] is dropped: one that the child forked may hold the other end
+/// open when the child has ended.
+pub struct FromChild {
+    stdout: File,
+    stop: PipeReader,
+    stopped: bool,
+}
+
+/// Dropped, it lets a [`FromChild`] read what is there already, and then end.
+pub struct StopReading {
+    _end: PipeWriter,
+}
+
+impl FromChild {
+    /// Takes what the parent holds of a child's stdout.
+    ///
+    /// # Errors
+    /// When there are too many open files (pipe(2)).
+    pub fn new(stdout: ChildStdout) -> io::Result<(Self, StopReading)> {
+        use nix::fcntl::{FcntlArg, OFlag, fcntl};
+        let stdout = File::from(OwnedFd::from(stdout));
+        // Of this end only; the child's has flags of its own.
+        fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let (stop, end) = io::pipe()?;
+        let reader = Self {
+            stdout,
+            stop,
+            stopped: false,
+        };
+        Ok((reader, StopReading { _end: end }))
+    }
+}
+
+impl Read for FromChild {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stdout.read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            if self.stopped {
+                return Ok(0);
+            }
+            let mut either = [self.stdout.as_fd(), self.stop.as_fd()]
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            match poll(&mut either, PollTimeout::NONE) {
+                Ok(_) => self.stopped = either[1].any() == Some(true),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
     }
 }
 

@@ -1,0 +1,473 @@
+//! The thread that owns the pool's state: it hears of everything that happens, asks
+//! the machine what to do, and does it.
+
+use super::StartWorker;
+use super::machine::{Action, Ended, Job, JobId, Kill, Machine, Reason, Rules, WorkerId};
+use super::process::{Payload, WorkerProcess, role};
+use crate::frames::{FromWorker, ToWorker, VERSION};
+use crate::task::Failure;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use parking_lot::Mutex;
+use shared_core::children::WaitStatus;
+use shared_core::ending::park_if_ending;
+use shared_core::report::in_a_run;
+use shared_core::{Error, Result, anyhow, cause, report};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, ErrorKind};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// What the dispatcher hears of.
+pub enum Event {
+    /// Somebody submits jobs.
+    Submit(Vec<Submitted>),
+    /// Somebody no longer wants a job.
+    Cancel(JobId),
+    /// No more jobs will come.
+    Close,
+    /// Nothing is wanted any more.
+    Terminate,
+    /// A worker said this.
+    Said(WorkerId, Vec<(FromWorker, Vec<u8>)>),
+    /// A worker says nothing more; with the reason if it does not make sense.
+    SaidAll(WorkerId, Option<String>),
+}
+
+/// A job, and who wants to know what becomes of it.
+pub struct Submitted {
+    pub job: Job<Payload>,
+    pub reply: Reply,
+}
+
+/// Where to send what became of a job, and as which of those that were submitted
+/// together.
+#[derive(Clone)]
+pub struct Reply {
+    pub to: Sender<Replies>,
+    pub index: usize,
+}
+
+/// The answer to a job, encoded, or why there is none.
+pub type Settled = Result<Vec<u8>, Failure>;
+
+/// What became of jobs that were submitted together: which, and what.
+pub type Replies = Vec<(usize, Settled)>;
+
+/// What everybody may look at while the dispatcher works.
+#[derive(Default)]
+pub struct Shared {
+    /// The PIDs of the workers, in order of their places.
+    pub pids: Mutex<BTreeMap<usize, u32>>,
+    /// How many jobs the workers may have together.
+    pub jobs_ahead: AtomicUsize,
+}
+
+/// How long a worker that says nothing more may take to end.
+const MOST_TIME_TO_END: Duration = Duration::from_secs(1);
+/// How long a worker may leave unread what it was sent.
+const MOST_TIME_TO_READ: Duration = Duration::from_secs(30);
+/// How often it is looked whether a worker has ended that still seems to talk: one
+/// that it forked may hold its pipes open.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// And whether one has ended that is about to.
+const LOOK_OFTEN: Duration = Duration::from_micros(200);
+/// At most so many events are taken in one go.
+const AT_ONCE: usize = 1024;
+
+/// See the module.
+pub struct Dispatcher {
+    pub rules: Rules,
+    pub command: StartWorker,
+    pub initializer: Payload,
+    /// Whether idle workers draw that they wait.
+    pub draws: bool,
+    pub events: Receiver<Event>,
+    /// For the threads of new workers.
+    pub to_events: Sender<Event>,
+    /// Told once, when all workers are ready or one never will be.
+    pub started: Option<Sender<Result<()>>>,
+    pub shared: Arc<Shared>,
+}
+
+/// The dispatcher at work.
+struct Run {
+    given: Dispatcher,
+    machine: Machine<Payload>,
+    workers: HashMap<WorkerId, Watched>,
+    /// How workers ended whose jobs are just being lost.
+    dead: HashMap<WorkerId, (u32, String)>,
+    waiting: HashMap<JobId, Reply>,
+    replies: Vec<(Sender<Replies>, Replies)>,
+    /// How many workers have been ready.
+    ready: usize,
+    looked: Instant,
+    /// Why the last worker that could not be started was not.
+    refused: String,
+    terminated: bool,
+    /// Why what is submitted now is not run.
+    why_not: &'static str,
+}
+
+/// A worker, and what is known of it.
+struct Watched {
+    process: WorkerProcess,
+    is_ready: bool,
+    /// It was told to end, or killed because nothing is wanted any more.
+    may_end: bool,
+    said_all: Option<Instant>,
+    /// What it did wrong, or what was done to it.
+    why: Option<String>,
+}
+
+impl Dispatcher {
+    /// Works until all jobs are settled and all workers are gone.
+    pub fn run(self) {
+        let mut run = Run {
+            machine: Machine::new(self.rules.clone()),
+            given: self,
+            workers: HashMap::new(),
+            dead: HashMap::new(),
+            waiting: HashMap::new(),
+            replies: Vec::new(),
+            ready: 0,
+            looked: Instant::now(),
+            refused: String::new(),
+            terminated: false,
+            why_not: "the pool is closed",
+        };
+        loop {
+            run.act();
+            if run.machine.is_done() {
+                return;
+            }
+            run.hear();
+            run.look_after_workers();
+            run.machine.tick(Instant::now());
+        }
+    }
+}
+
+impl Run {
+    /// Waits until something happens, and hears of that and of all else that has.
+    fn hear(&mut self) {
+        let mut timeout = LOOK_EVERY;
+        if self.workers.values().any(Watched::is_about_to_end) {
+            timeout = LOOK_OFTEN;
+        }
+        if let Some(deadline) = self.machine.deadline() {
+            timeout = timeout.min(deadline.saturating_duration_since(Instant::now()));
+        }
+        let first = match self.given.events.recv_timeout(timeout) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => return,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("we have a sender ourselves"),
+        };
+        self.happened(first);
+        for _ in 1..AT_ONCE {
+            let Ok(next) = self.given.events.try_recv() else {
+                return;
+            };
+            self.happened(next);
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Submit(jobs) => {
+                for Submitted { job, reply } in jobs {
+                    self.waiting.insert(job.id, reply);
+                    self.machine.submit(job);
+                }
+            }
+            Event::Cancel(job) => self.machine.cancel(job),
+            Event::Close => self.machine.close(),
+            Event::Terminate => self.terminate(),
+            Event::Said(worker, frames) => {
+                for (head, body) in frames {
+                    self.said(worker, head, body);
+                }
+            }
+            Event::SaidAll(worker, why) => {
+                if let Some(of) = self.workers.get_mut(&worker) {
+                    of.said_all = Some(Instant::now());
+                }
+                if let Some(why) = why {
+                    self.misbehaves(worker, why);
+                }
+            }
+        }
+    }
+
+    fn terminate(&mut self) {
+        self.terminated = true;
+        self.why_not = "the pool was terminated";
+        for worker in self.workers.values_mut() {
+            worker.may_end = true;
+        }
+        self.machine.terminate();
+    }
+
+    fn said(&mut self, worker: WorkerId, head: FromWorker, body: Vec<u8>) {
+        let Some(of) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        match head {
+            FromWorker::Ready(version) if version == VERSION && !of.is_ready => {
+                of.is_ready = true;
+                self.machine.ready(worker);
+                self.ready += 1;
+                if self.ready == self.given.rules.workers
+                    && let Some(started) = self.given.started.take()
+                {
+                    let _ = started.send(Ok(())); // nobody may wait any more
+                }
+            }
+            FromWorker::Ready(version) => {
+                self.misbehaves(worker, format!("it is {version:?}, not {VERSION:?}"));
+            }
+            FromWorker::NotReady(why) => of.why = Some(why),
+            FromWorker::Answer(job, nanoseconds) => {
+                let busy = Duration::from_nanos(nanoseconds);
+                let answered = self.machine.answered(worker, job, busy, Instant::now());
+                match answered {
+                    Ok(true) => self.reply(job, Ok(body)),
+                    Ok(false) => {}
+                    Err(_) => {
+                        let why = format!("it answered job {job}, which it was not to do");
+                        self.misbehaves(worker, why);
+                    }
+                }
+            }
+        }
+    }
+
+    fn misbehaves(&mut self, worker: WorkerId, why: String) {
+        if let Some(of) = self.workers.get_mut(&worker) {
+            of.why.get_or_insert(why);
+            self.machine.misbehaves(worker);
+        }
+    }
+
+    fn reply(&mut self, job: JobId, settled: Settled) {
+        let Some(Reply { to, index }) = self.waiting.remove(&job) else {
+            return;
+        };
+        match self.replies.last_mut() {
+            Some((last, all)) if last.same_channel(&to) => all.push((index, settled)),
+            _ => self.replies.push((to, vec![(index, settled)])),
+        }
+    }
+
+    /// Finds out who has ended, and who should have.
+    fn look_after_workers(&mut self) {
+        let look_at_all = self.looked.elapsed() >= LOOK_EVERY;
+        if look_at_all {
+            self.looked = Instant::now();
+        }
+        let ids: Vec<WorkerId> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| look_at_all || worker.is_about_to_end())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.look_after(id);
+        }
+    }
+
+    fn look_after(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        match worker.process.has_ended() {
+            Ok(Some(status)) if worker.said_all.is_some() => self.ended(id, status),
+            Ok(None) if worker.is_silent_for(MOST_TIME_TO_END) => {
+                self.misbehaves(id, "it closed its stdout".to_owned());
+            }
+            Ok(None) if worker.process.does_not_read(MOST_TIME_TO_READ) => {
+                let why = format!("it has read nothing for {MOST_TIME_TO_READ:?}");
+                self.misbehaves(id, why);
+            }
+            Ok(_) => {} // it runs, or its last words are on the way
+            Err(error) => {
+                park_if_ending();
+                report!("{}", cause(error));
+            }
+        }
+    }
+
+    fn ended(&mut self, id: WorkerId, status: ExitStatus) {
+        park_if_ending(); // then it was killed with all the others
+        let Some(worker) = self.workers.remove(&id) else {
+            return;
+        };
+        let place = worker.process.place;
+        let pid = worker.process.pid();
+        let how = match &worker.why {
+            Some(why) => why.clone(),
+            None => status.to_string(),
+        };
+        self.given.shared.pids.lock().remove(&place);
+        if !worker.is_ready {
+            let error = format!("{} ended before it was ready: {how}", role(place));
+            self.not_started(error);
+        }
+        if !worker.may_end {
+            say(format_args!("{} {pid} died: {how}", role(place)));
+        }
+        self.dead.insert(id, (pid, how));
+        let was_killed = !matches!(status.end(), Some(shared_core::report::End::Exited(_)));
+        let ended = if was_killed {
+            Ended::Killed
+        } else {
+            Ended::Exited
+        };
+        self.machine.ended(id, ended, Instant::now());
+    }
+
+    /// A worker could not be started. If the pool is just being started, it is not.
+    fn not_started(&mut self, why: String) {
+        if let Some(started) = self.given.started.take() {
+            let _ = started.send(Err(anyhow!(why.clone())));
+            self.terminate();
+        }
+        self.refused = why;
+    }
+
+    /// Does what the machine says.
+    fn act(&mut self) {
+        let mut to_send: BTreeMap<WorkerId, Vec<(ToWorker, Payload)>> = BTreeMap::new();
+        for action in self.machine.act(Instant::now()) {
+            match action {
+                Action::Send { worker, job } => {
+                    let to_send = to_send.entry(worker).or_default();
+                    to_send.push((ToWorker::Job(job.id), job.payload));
+                }
+                Action::Start { worker, place } => self.start(worker, place),
+                Action::EndInput { worker: id } => {
+                    if let Some(worker) = self.workers.get_mut(&id) {
+                        worker.may_end = true;
+                    }
+                    let to_send = to_send.entry(id).or_default();
+                    to_send.push((ToWorker::End, Payload::default()));
+                }
+                Action::Kill { worker, why } => self.kill(worker, why),
+                Action::Lose { job, reason } => {
+                    let failure = self.failure(reason);
+                    self.reply(job, Err(failure));
+                }
+                Action::GiveUp { place } => {
+                    say(format_args!("no new {}: {}", role(place), self.refused));
+                }
+                Action::NoWorkersLeft => {
+                    self.why_not = "no worker is left";
+                    say(format_args!("no worker is left: the rest is not run"));
+                }
+            }
+        }
+        for (worker, frames) in to_send {
+            if let Some(worker) = self.workers.get(&worker) {
+                worker.process.send(frames);
+            }
+        }
+        for (to, settled) in self.replies.drain(..) {
+            let _ = to.send(settled); // nobody may want to know any more
+        }
+        self.dead.clear();
+        let jobs_ahead = self.machine.jobs_ahead();
+        self.given.shared.jobs_ahead.store(jobs_ahead, Relaxed);
+    }
+
+    fn start(&mut self, id: WorkerId, place: usize) {
+        if self.terminated {
+            // Since it was decided: one before it could not be started.
+            self.machine.ended(id, Ended::Refused, Instant::now());
+            return;
+        }
+        let events = (id, self.given.to_events.clone());
+        let Dispatcher {
+            command,
+            initializer,
+            draws,
+            ..
+        } = &self.given;
+        match WorkerProcess::start(place, *command, (initializer, *draws), events) {
+            Ok(process) => {
+                let pid = process.pid();
+                self.given.shared.pids.lock().insert(place, pid);
+                let worker = Watched {
+                    process,
+                    is_ready: false,
+                    may_end: false,
+                    said_all: None,
+                    why: None,
+                };
+                self.workers.insert(id, worker);
+            }
+            Err(error) => {
+                park_if_ending();
+                let started = self.workers.len();
+                self.not_started(refused(&error, started, self.given.rules.workers));
+                self.machine.ended(id, Ended::Refused, Instant::now());
+            }
+        }
+    }
+
+    fn kill(&mut self, id: WorkerId, why: Kill) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let why = match why {
+            Kill::Job => "killed with its task".to_owned(),
+            Kill::NotReady => format!("not ready after {:?}", self.given.rules.start_timeout),
+            Kill::Misbehaves => "killed".to_owned(), // it is known why
+            Kill::DoesNotEnd => "killed, since it did not end".to_owned(),
+        };
+        worker.why.get_or_insert(why);
+        worker.process.kill();
+    }
+
+    fn failure(&self, reason: Reason) -> Failure {
+        match reason {
+            Reason::Died(worker) => {
+                let (pid, how) = self.dead.get(&worker).cloned().unwrap_or_default();
+                Failure::WorkerDied { pid, how }
+            }
+            Reason::TimedOut(worker) => Failure::TimedOut {
+                pid: self.workers.get(&worker).map_or(0, |of| of.process.pid()),
+                limit: self.given.rules.task_timeout.unwrap_or_default(),
+            },
+            Reason::Cancelled => Failure::Cancelled,
+            Reason::NotRun => Failure::NotRun(self.why_not.to_owned()),
+        }
+    }
+}
+
+impl Watched {
+    fn is_about_to_end(&self) -> bool {
+        self.said_all.is_some() || self.why.is_some()
+    }
+
+    fn is_silent_for(&self, so_long: Duration) -> bool {
+        self.said_all
+            .is_some_and(|since| since.elapsed() >= so_long)
+    }
+}
+
+/// In a run, says it there; elsewhere those who get the failures know.
+fn say(what: std::fmt::Arguments<'_>) {
+    if in_a_run() {
+        report!("{what}");
+    }
+}
+
+fn refused(error: &Error, made: usize, total: usize) -> String {
+    let io_error = error.downcast_ref::<io::Error>();
+    let hint = match io_error.map(io::Error::kind) {
+        Some(ErrorKind::WouldBlock) => "; see ulimit -u, and -v for threads",
+        _ => "",
+    };
+    format!("{} after {made} of {total} workers{hint}", cause(error))
+}
