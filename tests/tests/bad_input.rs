@@ -199,7 +199,7 @@ fn a_limit_on_memory_is_told_by_its_name() {
 
 #[test]
 fn a_child_whose_parent_is_gone_ends_without_a_word() {
-    for (demo, name) in [("process-demo", "child"), ("pool-demo", "worker")] {
+    for (demo, name) in [("process-demo", "child"), ("pool-demo", "worker sleep")] {
         let end = "import os, socket, sys; a, b = socket.socketpair(); os.dup2(b.fileno(), 0); \
                    a.close(); b.close(); os.execv(sys.argv[1], sys.argv[1:])";
         if !tool("python3") {

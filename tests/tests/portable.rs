@@ -110,14 +110,18 @@ fn no_event_is_lost_among_many_writers() {
 
 #[test]
 fn a_worker_says_nothing_but_answers() {
-    let tasks = "{\"id\":7,\"task\":{\"sleep_ms\":1}}\n{\"id\":8,\"task\":{\"panic\":\"no\"}}\n";
-    let output = run("pool-demo", &["worker"], tasks);
-    let answers =
-        "\"ready\"\n{\"started\":7}\n{\"done\":7}\n{\"started\":8}\n{\"failed\":[8,\"no\"]}\n";
-    assert_eq!(
-        (output.status.code(), &*text(&output.stdout)),
-        (Some(0), answers)
+    let tasks = "{\"id\":7,\"ms\":1}\n{\"id\":8,\"ms\":0}\n";
+    let output = run("pool-demo", &["worker", "--json"], tasks);
+    let stdout = text(&output.stdout);
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(lines[0], "\"ready\"");
+    assert!(
+        lines[1..]
+            .iter()
+            .all(|line| line.starts_with("{\"result\":"))
     );
+    assert_eq!(lines.len(), 3, "{stdout}");
     assert!(text(&output.stderr).contains("task 7 begins"));
 }
 
@@ -135,6 +139,10 @@ fn a_wrong_call_is_refused() {
         ("lock-demo", &["balance", "--nonsense"]),
         ("process-demo", &["all", "--svg", "x"]),
         ("process-demo", &["child", "nonsense"]),
+        ("pool-demo", &["worker"]),
+        ("pool-demo", &["worker", "nonsense"]),
+        ("pool-demo", &["worker", "sleep", "nonsense"]),
+        ("pool-demo", &["worker", "--json", "nonsense"]),
     ] {
         let output = run(demo, args, "");
         assert_eq!(output.status.code(), Some(2), "{demo} {args:?}");

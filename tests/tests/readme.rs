@@ -33,7 +33,7 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 15] = [
+const MEASURED: [(&str, &str); 16] = [
     ("│ page faults: ", ""),
     ("│ at 0x", ":"),
     ("MiB, tables ", " KiB"),
@@ -47,6 +47,7 @@ const MEASURED: [(&str, &str); 15] = [
     ("│ thread █", ""),
     ("│ without a lock: balance ", ""),
     ("│ updates lost: ", " of"),
+    (r#"{"result":"#, "}"),
     // Which worker takes which task is not certain.
     ("worker ", " ←"),
     ("│ task ", " "),

@@ -799,23 +799,22 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // Every task is submitted twice.
         file: "pool-demo/src/pool.rs",
-        text: "Some(jobs) if jobs.send(Job { id, task }).is_ok() => Ok(()),",
-        instead: "Some(jobs)
-                if jobs.send(Job { id, task: task.clone() }).is_ok()
-                    && jobs.send(Job { id, task }).is_ok() => Ok(()),",
+        text: "        if jobs.is_empty() {
+            return;
+        }",
+        instead: "        for Submitted { job, reply } in &jobs {
+            let (mut job, reply) = (job.clone(), reply.clone());
+            job.id += 1 << 32;
+            let _ = self.events.send(Event::Submit(vec![Submitted { job, reply }]));
+        }",
         run: "pool-demo tasks --work-ms 10",
         check: "every task ran exactly once, and to completion",
     },
     Entry {
-        // The thread that feeds a worker does the work itself.
-        file: "pool-demo/src/pool/feeder.rs",
-        text: "self.worker.send(&job);
-                        self.job = Some(job);",
-        instead: r#"let id = job.id;
-                        shared_core::fact!("task_{id}_pid", shared_core::who::pid());
-                        job.task.run(id);
-                        self.job = Some(job);
-                        self.answer(Ok(()));"#,
+        // The parent does the work itself.
+        file: "pool-demo/src/tasks.rs",
+        text: "results.push(pool.apply_async(task)); // it does not wait",
+        instead: "results.push(task.run());",
         run: "pool-demo tasks --work-ms 10",
         check: "every task ran in a worker process, not in the parent",
     },
@@ -823,16 +822,16 @@ pub const ENTRIES: &[Entry] = &[
         // One worker too many. As good as certain: it would have to begin its
         // task half a second after the others.
         file: "pool-demo/src/tasks.rs",
-        text: "Pool::start(options.workers.into(), worker::command)?",
-        instead: "Pool::start(usize::from(options.workers) + 1, worker::command)?",
+        text: ".workers(options.workers.into())",
+        instead: ".workers(usize::from(options.workers) + 1)",
         run: "pool-demo tasks --workers 1 --tasks 2 --work-ms 500",
         check: "never more tasks at once than workers",
     },
     Entry {
         // A worker for each task, so that none waits.
         file: "pool-demo/src/tasks.rs",
-        text: "Pool::start(options.workers.into(), worker::command)?",
-        instead: "Pool::start(options.tasks.into(), worker::command)?",
+        text: ".workers(options.workers.into())",
+        instead: ".workers(options.tasks.into())",
         run: "pool-demo tasks --workers 2 --tasks 4 --work-ms 500",
         check: "a task that had to wait began only after another had ended",
     },

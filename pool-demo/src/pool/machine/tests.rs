@@ -15,6 +15,8 @@ enum Happening {
         retries: u32,
     },
     Cancel(usize),
+    /// The last of those that a worker has.
+    CancelSent(usize),
     Ready(usize),
     Answer {
         worker: usize,
@@ -40,6 +42,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         12 => (1..4u32, prop_oneof![1..100usize, 1..3_000_000usize], 0..3u32)
             .prop_map(|(tasks, bytes, retries)| Submit { tasks, bytes, retries }),
         2 => any::<usize>().prop_map(Cancel),
+        2 => any::<usize>().prop_map(CancelSent),
         6 => any::<usize>().prop_map(Ready),
         16 => (any::<usize>(), prop_oneof![0..50u64, 0..100_000u64])
             .prop_map(|(worker, busy_us)| Answer { worker, busy_us }),
@@ -140,6 +143,12 @@ impl World {
                 });
             }
             Happening::Cancel(job) => self.machine.cancel((job % (self.tasks.len() + 1)) as u64),
+            Happening::CancelSent(worker) => {
+                if let Some(worker) = self.pick(worker, |seen| !seen.sent.is_empty()) {
+                    self.machine
+                        .cancel(*self.workers[&worker].sent.back().expect("a job"));
+                }
+            }
             Happening::Ready(worker) => {
                 let starting = self.pick(worker, |seen| !seen.ready);
                 if let Some(worker) = starting {
