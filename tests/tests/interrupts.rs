@@ -244,14 +244,17 @@ fn a_signal_kills_a_forked_child_as_it_does_any_process() {
     assert!(run.stdout.contains("╳ killed by SIGTERM\n"), "{run:#?}");
 }
 
-/// The children of a process, as the kernel lists them (proc(5)).
+/// The children of a process, as the kernel lists them for each of its threads
+/// (proc(5)).
 fn children_of(parent: Pid) -> Vec<Pid> {
-    let list = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
-    let list = list.expect("a kernel that lists children");
-    let pids = list
-        .split_whitespace()
-        .map(|pid| pid.parse().expect("a PID"));
-    pids.map(Pid::from_raw).collect()
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
+    let lists = threads.into_iter().flatten().flatten();
+    // A thread may have ended meanwhile.
+    let lists = lists.map(|thread| std::fs::read_to_string(thread.path().join("children")));
+    let lists: String = lists.map(Result::unwrap_or_default).collect();
+    let pids = lists.split_whitespace();
+    pids.map(|pid| Pid::from_raw(pid.parse().expect("a PID")))
+        .collect()
 }
 
 #[test]
@@ -309,7 +312,9 @@ fn a_child_may_outlive_its_parent_but_not_the_run() {
 fn a_stopped_worker_ends_with_a_parent_that_is_killed() {
     let mut run = pool_at_work().to_be_killed().start();
     let parent = wait_until_at_work(&mut run);
-    for worker in children_of(parent) {
+    let workers = children_of(parent);
+    assert_eq!(workers.len(), 4);
+    for worker in workers {
         kill(worker, Signal::SIGSTOP).expect("kill");
     }
     kill(parent, Signal::SIGKILL).expect("kill");
