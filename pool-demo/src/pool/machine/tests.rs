@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
 /// Something that happens. A number chooses among those to whom it can happen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Happening {
     Submit {
         tasks: u32,
