@@ -436,7 +436,9 @@ impl<P: Clone> Machine<P> {
         let first = of.sent.front();
         let limit = self.rules.task_timeout;
         of.deadline = match first {
-            Some(first) => limit.map(|limit| now + limit * first.job.tasks),
+            Some(first) => {
+                limit.and_then(|limit| now.checked_add(limit.saturating_mul(first.job.tasks)))
+            }
             None => of.is_ending.then_some(now + END_TIMEOUT),
         };
         if first.is_some_and(|first| first.settled) {
@@ -522,7 +524,7 @@ impl<P> Worker<P> {
             killed: None,
             sent: VecDeque::new(),
             bytes: 0,
-            deadline: Some(now + rules.start_timeout),
+            deadline: now.checked_add(rules.start_timeout),
             window: 1,
             is_filling: true,
             average: None,
