@@ -466,9 +466,10 @@ impl<P: Clone> Machine<P> {
         for (id, worker) in &mut self.workers {
             if !std::mem::replace(&mut worker.is_ending, true) {
                 self.actions.push(Action::EndInput { worker: *id });
-                if worker.is_ready && worker.killed.is_none() {
-                    worker.deadline = Some(now + END_TIMEOUT);
-                }
+            }
+            // Its input may have ended before it was ready.
+            if worker.is_ready && worker.killed.is_none() {
+                worker.deadline.get_or_insert(now + END_TIMEOUT);
             }
         }
     }
