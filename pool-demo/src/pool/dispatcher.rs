@@ -214,7 +214,11 @@ impl Run {
             return;
         };
         match head {
-            FromWorker::Ready(version) if version == VERSION && !of.is_ready => {
+            FromWorker::Ready(_) | FromWorker::NotReady(_) if of.is_ready => {
+                let why = "it said once more whether it is ready";
+                self.misbehaves(worker, why.to_owned());
+            }
+            FromWorker::Ready(version) if version == VERSION => {
                 of.is_ready = true;
                 self.machine.ready(worker);
                 self.ready += 1;
@@ -227,7 +231,7 @@ impl Run {
             FromWorker::Ready(version) => {
                 self.misbehaves(worker, format!("it is {version:?}, not {VERSION:?}"));
             }
-            FromWorker::NotReady(why) => of.why = Some(why),
+            FromWorker::NotReady(why) => self.misbehaves(worker, why),
             FromWorker::Answer(job, nanoseconds) => {
                 let busy = Duration::from_nanos(nanoseconds);
                 let answered = self.machine.answered(worker, job, busy, Instant::now());
