@@ -94,7 +94,7 @@ pub fn main(served: &[Served]) -> Option<ExitCode> {
     })
 }
 
-/// Whether a task is running, and whether the pool has gone. The thread that sets
+/// Whether a task is running, the initializer included, and whether the pool has gone. The thread that sets
 /// the one looks at the other afterwards, so one of them sees both.
 static BUSY: AtomicBool = AtomicBool::new(false);
 static GONE: AtomicBool = AtomicBool::new(false);
@@ -127,20 +127,19 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
         })
     };
     for (head, body) in std::iter::from_fn(next).flatten() {
+        BUSY.store(true, SeqCst);
+        if GONE.load(SeqCst) {
+            break;
+        }
         let answer = match head {
             ToWorker::Begin { draws: so } => {
                 draws.set(so);
                 begin(tasks, &body)
             }
             ToWorker::Job(id) => {
-                BUSY.store(true, SeqCst);
-                if GONE.load(SeqCst) {
-                    break;
-                }
                 let start = Instant::now();
                 let answer = (tasks.run_job)(&body);
                 let busy = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                BUSY.store(false, SeqCst);
                 (FromWorker::Answer(id, busy), answer)
             }
             ToWorker::End => {
@@ -150,6 +149,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
                 return Ok(true);
             }
         };
+        BUSY.store(false, SeqCst);
         send(&mut answers, &mut bytes, &answer)?;
         if let FromWorker::NotReady(_) = answer.0 {
             exit_now(1); // the pool says why
