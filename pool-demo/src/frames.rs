@@ -11,6 +11,9 @@ use std::io::{self, Read};
 /// Longer than this is no frame.
 const LONGEST: usize = 1 << 30;
 
+/// And a head that goes with something is shorter than this.
+const LONGEST_HEAD: usize = 32;
+
 /// What a worker says first. The pool knows by it that the two understand each
 /// other.
 pub const VERSION: &str = concat!("pool-demo ", env!("CARGO_PKG_VERSION"));
@@ -57,9 +60,15 @@ pub fn append(bytes: &mut Vec<u8>, head: &impl Serialize, body: &[u8]) -> Result
 /// A value as bytes.
 ///
 /// # Errors
-/// When its type says so.
+/// When its type says so, or it is too long for a frame.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    to_stdvec(value).context("failed to encode")
+    let bytes = to_stdvec(value).context("failed to encode")?;
+    let length = bytes.len();
+    ensure!(
+        length <= LONGEST - LONGEST_HEAD,
+        "{length} bytes are too many to send"
+    );
+    Ok(bytes)
 }
 
 /// The value that was encoded.
