@@ -138,9 +138,11 @@ impl<R: Read> Frames<R> {
 
     /// Reads what there is; `false` at the end.
     fn read(&mut self) -> Result<bool> {
-        self.buffer.copy_within(self.taken..self.filled, 0);
-        self.filled -= self.taken;
-        self.taken = 0;
+        if self.taken > 0 {
+            self.buffer.copy_within(self.taken..self.filled, 0);
+            self.filled -= self.taken;
+            self.taken = 0;
+        }
         // A long frame makes the buffer grow, as it comes and not before: what
         // nonsense says of its length must not cost memory.
         if self.filled == self.buffer.len() {
