@@ -145,12 +145,21 @@ impl WorkerProcess {
         }
     }
 
-    /// Whether it has not read for so long what it was sent, though it is not stopped.
+    /// Whether it has not read for so long what it was sent, though it was not stopped.
     pub fn does_not_read(&self, for_so_long: Duration) -> bool {
-        let since = self.writing.since.load(Relaxed);
-        since > 0
-            && self.writing.now().saturating_sub(since) >= millis(for_so_long)
-            && who::state(self.pid()) != Some('T')
+        const A_WHILE: u64 = 1000;
+        let (since, now) = (self.writing.since.load(Relaxed), self.writing.now());
+        let waits_for = now.saturating_sub(since);
+        if since == 0 || waits_for < A_WHILE {
+            return false;
+        }
+        if who::state(self.pid()) == Some('T') {
+            // It has all the time again when it goes on.
+            let written = &self.writing.since;
+            let _ = written.compare_exchange(since, now, Relaxed, Relaxed); // it may be over
+            return false;
+        }
+        waits_for >= millis(for_so_long)
     }
 
     /// Its PID.
@@ -203,8 +212,11 @@ fn write(
 ) {
     const USUAL: usize = 1 << 20;
     loop {
-        writing.since.store(writing.now(), Relaxed);
-        let written = stdin.write_all(&bytes);
+        // In pieces, each of which shows that the worker reads.
+        let written = bytes.chunks(USUAL).try_for_each(|piece| {
+            writing.since.store(writing.now(), Relaxed);
+            stdin.write_all(piece)
+        });
         writing.since.store(0, Relaxed);
         bytes.clear();
         bytes.shrink_to(USUAL);
