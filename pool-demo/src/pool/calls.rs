@@ -1,6 +1,6 @@
 //! What the pool's callers hold while their tasks run.
 
-use super::dispatcher::{Event, Replies, Reply, Settled};
+use super::dispatcher::{Event, Replies, Reply, Settled, Submitted};
 use super::machine::JobId;
 use super::{Submitter, outcomes, pool_is_gone};
 use crate::task::{Outcome, Task};
@@ -203,6 +203,9 @@ pub struct ImapUnordered<T: Task, I> {
     /// The chunks that were submitted and have not come: how many tasks each has.
     sizes: HashMap<usize, usize>,
     submitted: usize,
+    /// Jobs that are about to be submitted. Here and not in a variable: the iterator
+    /// may panic, and whoever asks on after that waits for these.
+    unsent: Vec<Submitted>,
     /// What has come: the number of the chunk, and what is left of it.
     ready: VecDeque<(usize, Outcomes<T>)>,
 }
@@ -218,6 +221,7 @@ impl<T: Task, I: Iterator<Item = T>> ImapUnordered<T, I> {
             replies,
             sizes: HashMap::new(),
             submitted: 0,
+            unsent: Vec::new(),
             ready: VecDeque::new(),
         }
     }
@@ -227,22 +231,23 @@ impl<T: Task, I: Iterator<Item = T>> ImapUnordered<T, I> {
     fn submit(&mut self, held_back: usize) {
         let most = 2 * self.submitter.shared.jobs_ahead.load(Relaxed).max(1);
         let waiting = self.sizes.len() + self.ready.len() + held_back;
-        if waiting > most / 2 {
-            return;
-        }
-        let mut jobs = Vec::new();
-        for _ in waiting..most {
+        let room = if waiting > most / 2 {
+            0
+        } else {
+            most - waiting
+        };
+        for _ in 0..room {
             let chunk: Vec<T> = self.tasks.by_ref().take(self.chunk_size).collect();
             if chunk.is_empty() {
                 break;
             }
-            let index = self.submitted;
+            let (to, index) = (self.to.clone(), self.submitted);
+            let job = self.submitter.job(&chunk, Reply { to, index });
             self.submitted += 1;
             self.sizes.insert(index, chunk.len());
-            let to = self.to.clone();
-            jobs.extend(self.submitter.job(&chunk, Reply { to, index }));
+            self.unsent.extend(job);
         }
-        self.submitter.submit(jobs);
+        self.submitter.submit(std::mem::take(&mut self.unsent));
     }
 
     /// The next chunk that is done.
