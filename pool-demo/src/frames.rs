@@ -22,8 +22,13 @@ pub const VERSION: &str = concat!("pool-demo ", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
     /// The first frame: run the task that is sent with it, if there is one, and then
-    /// be ready. Whether to draw when it waits for a job.
-    Begin { draws: bool },
+    /// be ready.
+    Begin {
+        /// Whether to draw when it waits for a job.
+        draws: bool,
+        /// The run to take part in, for a worker that was not handed the event log.
+        about_run: Option<String>,
+    },
     /// A job: tasks of the pool's type.
     Job(u64),
     /// Nothing more comes; when all jobs are done, end. (If what is read ends without
@@ -40,6 +45,10 @@ pub enum FromWorker {
     NotReady(String),
     /// It has done this job, in so many nanoseconds; the answer is sent with it.
     Answer(u64, u64),
+    /// An event for the event log.
+    Event(String),
+    /// What is to be printed.
+    Text(String),
 }
 
 /// Appends a frame to `bytes`.

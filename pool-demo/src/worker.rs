@@ -4,8 +4,9 @@
 use crate::frames::{self, Frames, FromWorker, ToWorker, VERSION, decode, encode};
 use crate::pool::WorkerCommand;
 use crate::task::{Panic, Task};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
-use shared_core::report::{self, Input, disregard_ctrl_c, redirect_stdout_to_stderr};
+use shared_core::report::{self, Carried, Input, disregard_ctrl_c, redirect_stdout_to_stderr};
 use shared_core::{Context, Result, cause, complain, ending::exit_now, waiting, who};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -13,6 +14,7 @@ use std::fs::File;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -94,8 +96,9 @@ pub fn main(served: &[Served]) -> Option<ExitCode> {
     })
 }
 
-/// Whether a task is running, the initializer included, and whether the pool has gone. The thread that sets
-/// the one looks at the other afterwards, so one of them sees both.
+/// Whether a task is running, the initializer included, and whether the pool has gone.
+/// The thread that sets the one looks at the other afterwards, so one of them sees
+/// both.
 static BUSY: AtomicBool = AtomicBool::new(false);
 static GONE: AtomicBool = AtomicBool::new(false);
 
@@ -105,7 +108,8 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
     let Some((part, input)) = report::take_part(args)? else {
         return Ok(false);
     };
-    let mut answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
+    let answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
+    let answers = Arc::new(Mutex::new(Answers::to(answers)));
     disregard_ctrl_c().context("failed to catch Ctrl-C")?;
     keep_panics();
 
@@ -117,7 +121,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
         .spawn(move || read_input(input, &sender))
         .context("failed to start a thread")?;
 
-    let (mut bytes, draws) = (Vec::new(), Cell::new(false));
+    let draws = Cell::new(false);
     // While nothing has come it waits, which is drawn if somebody looks.
     let next = || {
         let batch = batches.try_recv().ok();
@@ -132,8 +136,14 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
             break;
         }
         let answer = match head {
-            ToWorker::Begin { draws: so } => {
+            ToWorker::Begin {
+                draws: so,
+                about_run,
+            } => {
                 draws.set(so);
+                if let Some(about) = about_run {
+                    take_part(&about, answers.clone())?;
+                }
                 begin(tasks, &body)
             }
             ToWorker::Job(id) => {
@@ -150,7 +160,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
             }
         };
         BUSY.store(false, SeqCst);
-        send(&mut answers, &mut bytes, &answer)?;
+        answers.lock().send(&answer)?;
         if let FromWorker::NotReady(_) = answer.0 {
             exit_now(1); // the pool says why
         }
@@ -158,11 +168,36 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
     exit_now(1) // the pool is gone
 }
 
-/// One frame, one write: an answer is away before the next task begins.
-fn send(to: &mut File, bytes: &mut Vec<u8>, (head, body): &(FromWorker, Vec<u8>)) -> Result<()> {
-    bytes.clear();
-    frames::append(bytes, head, body)?;
-    to.write_all(bytes).context("failed to answer")
+/// What the pool is told.
+struct Answers {
+    to: File,
+    bytes: Vec<u8>,
+}
+
+impl Answers {
+    fn to(to: File) -> Self {
+        let bytes = Vec::new();
+        Self { to, bytes }
+    }
+
+    /// One frame, one write: an answer is away before the next task begins.
+    fn send(&mut self, (head, body): &(FromWorker, Vec<u8>)) -> Result<()> {
+        self.bytes.clear();
+        frames::append(&mut self.bytes, head, body)?;
+        self.to.write_all(&self.bytes).context("failed to answer")
+    }
+}
+
+/// Takes part in the pool's run, whose event log is out of reach.
+fn take_part(about: &str, answers: Arc<Mutex<Answers>>) -> Result<()> {
+    report::take_part_from_afar(about, move |what| {
+        let frame = match what {
+            Carried::Event(event) => FromWorker::Event(event.to_owned()),
+            Carried::Text(text) => FromWorker::Text(text.to_owned()),
+        };
+        // An error means that the pool is gone, and this process will be, too.
+        let _ = answers.lock().send(&(frame, Vec::new()));
+    })
 }
 
 fn begin(tasks: &Served, initializer: &[u8]) -> (FromWorker, Vec<u8>) {

@@ -18,12 +18,13 @@ use anyhow::Result;
 pub use event::{End, Event, Phase};
 pub(crate) use lane::close_lane;
 use lane::{arg, cpu, record};
+pub use log::Carried;
 use log::LOG;
 use serde_json::{Map, Value};
 #[cfg(unix)]
 pub(crate) use session::begin_part;
 pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, connect, hand_on};
-pub use session::{HandOn, Input, Part, take_part};
+pub use session::{HandOn, Input, Part, about_run, carried, take_part, take_part_from_afar};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

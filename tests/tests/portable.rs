@@ -126,6 +126,15 @@ fn a_worker_says_nothing_but_answers() {
 }
 
 #[test]
+fn a_worker_without_the_event_log_takes_part_in_the_run() {
+    let stdout = succeed("examples/from_afar", &["speak"]);
+    assert_eq!(stdout.matches(" speaks\n").count(), 20, "{stdout}");
+    let lanes = stdout.lines().filter(|line| line.starts_with("  worker "));
+    // A worker and each of its threads has one.
+    assert!(lanes.count() >= 2, "{stdout}");
+}
+
+#[test]
 fn what_a_task_prints_does_not_mix_with_answers() {
     let output = run("examples/answer", &[], "");
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));

@@ -10,7 +10,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 use shared_core::children::WaitStatus;
 use shared_core::ending::park_if_ending;
-use shared_core::report::in_a_run;
+use shared_core::report::{Carried, carried, in_a_run};
 use shared_core::{Error, Result, anyhow, cause, report};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
@@ -232,6 +232,12 @@ impl Run {
                 self.misbehaves(worker, format!("it is {version:?}, not {VERSION:?}"));
             }
             FromWorker::NotReady(why) => self.misbehaves(worker, why),
+            FromWorker::Event(event) => {
+                if !carried(Carried::Event(&event)) {
+                    self.misbehaves(worker, format!("it recorded what is no event: {event:?}"));
+                }
+            }
+            FromWorker::Text(text) => _ = carried(Carried::Text(&text)),
             FromWorker::Answer(job, nanoseconds) => {
                 let busy = Duration::from_nanos(nanoseconds);
                 let answered = self.machine.answered(worker, job, busy, Instant::now());

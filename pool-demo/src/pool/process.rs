@@ -6,7 +6,7 @@ use super::{StartWorker, WorkerCommand};
 use crate::frames::{self, Frames, FromWorker, ToWorker};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use shared_core::children::{self, BreakOff, FromChild, StopReading, about_to_spawn};
-use shared_core::report::Stdin;
+use shared_core::report::{Stdin, about_run};
 use shared_core::{Context, Result, anyhow, cause, who};
 use std::io::{ErrorKind, Write};
 use std::panic::resume_unwind;
@@ -59,10 +59,10 @@ impl WorkerProcess {
         } = command()?;
         // This thread stays until it has reaped the worker.
         let start = about_to_spawn(&role)?.ends_with_this_thread();
-        let hand_on = if takes_part {
-            start.hand_on(&mut command)
+        let (hand_on, about_run) = if takes_part {
+            (start.hand_on(&mut command), None)
         } else {
-            start.connect(&mut command)
+            (start.connect(&mut command), about_run(&role))
         };
         let hand_on = hand_on.context("failed to start a worker")?;
         let mut process = command.spawn().context("failed to start a worker")?;
@@ -93,7 +93,8 @@ impl WorkerProcess {
         let stdout = stdout.ok_or_else(|| anyhow!("the worker's stdout is not a pipe"))?;
         let (stdout, stop) = FromChild::new(stdout).context("failed to start a worker")?;
         let mut first = Vec::new();
-        frames::append(&mut first, &ToWorker::Begin { draws }, initializer)?;
+        let begin = ToWorker::Begin { draws, about_run };
+        frames::append(&mut first, &begin, initializer)?;
         if let Some(stdin) = stdin {
             let break_off = BreakOff::of(&stdin).context("failed to start a worker")?;
             worker.pipes = Some((break_off, stop));

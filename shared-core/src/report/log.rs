@@ -19,9 +19,29 @@ use std::time::Duration;
 pub(super) static LOG: OnceLock<Log> = OnceLock::new();
 
 pub(super) struct Log {
-    file: EventLog,
+    file: Place,
     start: Duration,
     read: Mutex<Read>,
+}
+
+/// Where records go.
+enum Place {
+    File(EventLog),
+    /// To a process that has the file.
+    Elsewhere(Carry),
+}
+
+/// What carries records, and the lines for the terminal, to the process that has the
+/// event log.
+pub(super) type Carry = Arc<dyn Fn(Carried<'_>) + Send + Sync>;
+
+/// Something for the process that has the event log.
+#[derive(Debug, Clone, Copy)]
+pub enum Carried<'a> {
+    /// An event, in JSON.
+    Event(&'a str),
+    /// What is to be printed: a line or several.
+    Text(&'a str),
 }
 
 /// What was read of the log: each byte once.
@@ -43,12 +63,21 @@ impl Log {
 
     /// `start` is the time of the system's clock when the run began.
     pub(super) fn new(file: EventLog, start: Duration) -> Self {
-        let read = Mutex::default();
+        let (file, read) = (Place::File(file), Mutex::default());
         Self { file, start, read }
     }
 
-    pub(super) fn file(&self) -> &EventLog {
-        &self.file
+    /// A log that another process has.
+    pub(super) fn elsewhere(carry: Carry, start: Duration) -> Self {
+        let (file, read) = (Place::Elsewhere(carry), Mutex::default());
+        Self { file, start, read }
+    }
+
+    pub(super) fn file(&self) -> Option<&EventLog> {
+        match &self.file {
+            Place::File(file) => Some(file),
+            Place::Elsewhere(_) => None,
+        }
     }
 
     pub(super) fn start(&self) -> Duration {
@@ -60,18 +89,35 @@ impl Log {
     }
 
     pub(super) fn append(&self, event: &Event) {
-        let record = format!("\n{}\n", event.to_json());
-        if let Err(error) = self.file.append(record.as_bytes()) {
+        self.append_json(&event.to_json());
+    }
+
+    fn append_json(&self, event: &str) {
+        let file = match &self.file {
+            Place::File(file) => file,
+            Place::Elsewhere(carry) => return carry(Carried::Event(event)),
+        };
+        let record = format!("\n{event}\n");
+        if let Err(error) = file.append(record.as_bytes()) {
             let cause = cause(error);
             complain(format_args!("failed to write to the event log: {cause}"));
             stop(1);
         }
     }
 
+    /// Appends an event that came from another process; `false` if it is none.
+    pub(super) fn append_carried(&self, event: &str) -> bool {
+        let is_event = serde_json::from_str::<Event>(event).is_ok() && !event.contains('\n');
+        if is_event {
+            self.append_json(event);
+        }
+        is_event
+    }
+
     /// All events so far, in order of time.
     pub(super) fn events(&self) -> Result<Arc<Vec<Event>>> {
         let mut read = self.read();
-        read.go_on(&self.file)?;
+        self.file().map_or(Ok(()), |file| read.go_on(file))?;
         if !read.events.is_sorted_by(|a, b| a.ts <= b.ts) {
             Arc::make_mut(&mut read.events).sort_by(|a, b| a.ts.total_cmp(&b.ts));
         }
@@ -80,14 +126,16 @@ impl Log {
 
     pub(super) fn fact(&self, name: &str) -> Result<Option<Value>> {
         let mut read = self.read();
-        read.go_on(&self.file)?;
+        self.file().map_or(Ok(()), |file| read.go_on(file))?;
         Ok(read.facts.get(name).cloned())
     }
 
     /// How many lanes began before the one of this thread. The order is that of
     /// the log, the same for every reader.
     pub(super) fn lane_number(&self, pid: u32, tid: u64) -> usize {
-        let bytes = self.file.read(0).unwrap_or_default(); // it is only for a colour
+        // It is only for a colour.
+        let bytes = self.file().and_then(|file| file.read(0).ok());
+        let bytes = bytes.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let own = [',', '}'].map(|end| format!(r#","pid":{pid},"tid":{tid}{end}"#));
         let mut lives = text.lines().filter(|line| line.contains(LIFE_BEGINS));
@@ -145,6 +193,10 @@ impl Read {
 mod tests {
     use super::*;
 
+    fn file(log: &Log) -> &EventLog {
+        log.file().expect("its own file")
+    }
+
     fn fact(name: &str, ts: f64) -> Event {
         Event {
             name: name.to_owned(),
@@ -161,7 +213,7 @@ mod tests {
     fn a_record_that_was_cut_off_costs_that_record_and_nothing_else() {
         let log = Log::create().expect("a log");
         log.append(&fact("first", 1.0));
-        log.file.append(b"\n{\"name\":\"cut o").expect("written");
+        file(&log).append(b"\n{\"name\":\"cut o").expect("written");
         assert_eq!(log.fact("first").expect("a log"), Some(1.0.into()));
         assert!(log.cut_off().is_empty(), "it may still be going on");
         log.append(&fact("second", 2.0));
@@ -175,11 +227,11 @@ mod tests {
         let log = Log::create().expect("a log");
         let record = fact("torn", 1.0).to_json();
         let (begin, end) = record.split_at(20);
-        log.file
+        file(&log)
             .append(format!("\n{begin}").as_bytes())
             .expect("written");
         assert_eq!(log.fact("torn").expect("a log"), None);
-        log.file
+        file(&log)
             .append(format!("{end}\n").as_bytes())
             .expect("written");
         assert_eq!(log.fact("torn").expect("a log"), Some(1.0.into()));

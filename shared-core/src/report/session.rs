@@ -3,7 +3,7 @@
 
 use super::event::Phase;
 use super::lane::{close_lane, lane_number, open_lane, record};
-use super::log::{LOG, Log};
+use super::log::{Carried, Carry, LOG, Log};
 use crate::ending::{self, is_first_process, stop};
 use crate::platform::{self, Handles, Link, Output, ToChild, receive, take_stdin};
 use crate::{cause, complain, lane_style, pad, who};
@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::process::{Child, Command};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use textwrap::core::display_width;
 
@@ -36,15 +36,22 @@ pub(crate) struct Settings {
 static SESSION: OnceLock<Session> = OnceLock::new();
 
 pub(crate) struct Session {
-    output: Output,
+    output: Lines,
     pub(crate) settings: Settings,
+}
+
+/// Where lines go.
+enum Lines {
+    Here(Output),
+    /// To a process that prints them.
+    Elsewhere(Carry),
 }
 
 /// Begins a run, of which this is the first process.
 pub(crate) fn begin(role: &str, settings: Settings) -> Result<&'static Session> {
     who::set_role(role);
     let log = Log::create()?;
-    let output = Output::stdout().context("failed to open stdout")?;
+    let output = Lines::Here(Output::stdout().context("failed to open stdout")?);
     LOG.get_or_init(|| log);
     let session = SESSION.get_or_init(|| Session { output, settings });
     open_lane();
@@ -59,7 +66,13 @@ pub(super) fn session() -> Option<&'static Session> {
 impl Session {
     /// Writes `text`, which is one line or several, to the run's stdout.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
-        self.output.write(text)
+        match &self.output {
+            Lines::Here(output) => output.write(text),
+            Lines::Elsewhere(carry) => {
+                carry(Carried::Text(text));
+                Ok(())
+            }
+        }
     }
 
     /// Prints while the run goes on. In the first process an error ends it: with
@@ -161,16 +174,18 @@ impl HandOn {
     /// Lets `process`, just started, take part as `role`, and returns the end of
     /// its stdin.
     pub(crate) fn to(self, process: &mut Child, role: &str) -> io::Result<ToChild> {
-        let (Some(log), Some(session), true) = (LOG.get(), session(), self.takes_part) else {
+        if !self.takes_part {
             return self.link.take(process);
+        }
+        let (Some(log), Some(session)) = (LOG.get(), session()) else {
+            return Err(io::Error::other("there is no run to take part in"));
         };
-        let (mut to_child, handles) = self.link.send(process, log.file(), &session.output)?;
-        let handed_on = HandedOn {
-            role: role.to_owned(),
-            settings: session.settings.clone(),
-            start: log.start(),
-            handles,
+        let (Some(file), Lines::Here(output)) = (log.file(), &session.output) else {
+            return Err(io::Error::other("the event log is not here"));
         };
+        let (mut to_child, handles) = self.link.send(process, file, output)?;
+        let run = About::of(log, session, role);
+        let handed_on = HandedOn { run, handles };
         to_child.write_all(format!("{}\n", json!(handed_on)).as_bytes())?;
         Ok(to_child)
     }
@@ -178,10 +193,73 @@ impl HandOn {
 
 #[derive(Serialize, Deserialize)]
 struct HandedOn {
+    run: About,
+    handles: Handles,
+}
+
+/// What a process must know of a run to take part in it.
+#[derive(Serialize, Deserialize)]
+struct About {
     role: String,
     settings: Settings,
     start: Duration,
-    handles: Handles,
+}
+
+impl About {
+    fn of(log: &Log, session: &Session, role: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            settings: session.settings.clone(),
+            start: log.start(),
+        }
+    }
+}
+
+/// What a process must be told to take part in this run as `role` from wherever it
+/// is: see [`take_part_from_afar`]. `None` if there is no run.
+#[must_use]
+pub fn about_run(role: &str) -> Option<String> {
+    let about = About::of(LOG.get()?, session()?, role);
+    serde_json::to_string(&about).ok()
+}
+
+/// Takes part in a run whose event log is out of reach: `carry` brings all that this
+/// process records and says to one that [takes](carried) it. `about` is what
+/// [`about_run`] said there.
+///
+/// # Errors
+/// When `about` is no such thing, or this process is in a run already.
+pub fn take_part_from_afar(
+    about: &str,
+    carry: impl Fn(Carried<'_>) + Send + Sync + 'static,
+) -> Result<()> {
+    let about: About = serde_json::from_str(about).context("failed to take part in a run")?;
+    let carry: Carry = Arc::new(carry);
+    let log = Log::elsewhere(carry.clone(), about.start);
+    enter(about, log, Lines::Elsewhere(carry))
+}
+
+/// Takes what was carried from a process that takes part in this run from afar.
+/// Returns whether it was what it should be.
+pub fn carried(what: Carried<'_>) -> bool {
+    match what {
+        Carried::Event(event) => LOG.get().is_none_or(|log| log.append_carried(event)),
+        Carried::Text(text) => {
+            if let Some(session) = session() {
+                session.say(text);
+            }
+            true
+        }
+    }
+}
+
+/// Takes part in a run.
+fn enter(about: About, log: Log, output: Lines) -> Result<()> {
+    let settings = about.settings;
+    let set = LOG.set(log).is_ok() && SESSION.set(Session { output, settings }).is_ok();
+    ensure!(set, "this process is in a run already");
+    begin_part(&about.role);
+    Ok(())
 }
 
 /// That a process was started by another one that had something to say to it. Its
@@ -242,12 +320,9 @@ pub fn take_part(
         let given: HandedOn =
             serde_json::from_str(&line).context("failed to take part in a run")?;
         let (file, output) = receive(&given.handles);
-        let settings = given.settings;
-        let set = LOG.set(Log::new(file, given.start)).is_ok()
-            && SESSION.set(Session { output, settings }).is_ok();
-        ensure!(set, "this process is in a run already");
         platform::survive_file_size_limit().context("failed to catch SIGXFSZ")?;
-        begin_part(&given.role);
+        let log = Log::new(file, given.run.start);
+        enter(given.run, log, Lines::Here(output))?;
     }
     Ok(Some((Part { in_a_run }, input)))
 }

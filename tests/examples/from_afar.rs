@@ -1,0 +1,85 @@
+//! Workers that are not handed the event log take part in the run all the same: what
+//! they record and say comes as frames.
+
+use pool_demo::{Pool, Task, WorkerCommand, worker};
+use serde::{Deserialize, Serialize};
+use shared_core::cli::{Files, Question};
+use shared_core::report::require;
+use shared_core::{Lessons, Result, Value, check, fact, report, span, who};
+use std::process::ExitCode;
+use std::thread;
+
+fn main() -> ExitCode {
+    if let Some(status) = worker::main(&[worker::of::<Speak>()]) {
+        return status;
+    }
+    shared_core::main::<Lesson>()
+}
+
+#[derive(clap::Subcommand)]
+enum Lesson {
+    /// Workers record and say from afar
+    Speak,
+}
+
+/// Records and says something, from two threads.
+#[derive(Serialize, Deserialize)]
+struct Speak(u32);
+
+impl Task for Speak {
+    type Output = u32;
+    const NAME: &'static str = "speak";
+
+    fn run(self) -> u32 {
+        let _span = span!("task {}", self.0);
+        report!("task {} speaks", self.0);
+        fact!("task_pid", who::pid());
+        let task = self.0;
+        let thread = thread::spawn(move || fact!("task_{task}_in_a_thread", task));
+        let _ = thread.join();
+        who::pid()
+    }
+}
+
+impl Lessons for Lesson {
+    const DEMO: &str = "from-afar";
+    const ABOUT: &str = "Workers that are not handed the event log";
+
+    fn run(&self) -> Result<()> {
+        let pool = Pool::builder().workers(2).command(|| {
+            let takes_part = false;
+            let command = worker::command::<Speak>()?.command;
+            Ok(WorkerCommand {
+                command,
+                takes_part,
+            })
+        });
+        let pool = pool.start()?;
+        let mut pids: Vec<u32> = Vec::new();
+        for outcome in pool.map((0..20).map(Speak), Some(1)) {
+            pids.push(outcome?);
+        }
+        pool.join();
+        let seen: Vec<Value> = (0..20)
+            .map(|task| require(&format!("task_{task}_in_a_thread")))
+            .collect();
+        check!("all facts came", seen, (0..20).collect::<Vec<u32>>());
+        let last = require("task_pid");
+        let is_a_worker = pids.iter().any(|pid| last == *pid);
+        check!("from a worker", last.clone(), is_a_worker, "a worker");
+        Ok(())
+    }
+
+    fn questions(&self) -> &'static [Question] {
+        &[]
+    }
+
+    fn files(&self) -> Files {
+        let (source, snippet, text) = ("", "", "");
+        Files {
+            source,
+            snippet,
+            text,
+        }
+    }
+}
