@@ -2,7 +2,7 @@
 //! (four bytes, little endian), a head in postcard, and what is sent with it, as
 //! it is.
 
-use postcard::{take_from_bytes, to_extend, to_stdvec};
+use postcard::{take_from_bytes, to_stdvec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared_core::{Context, Result, ensure};
@@ -11,9 +11,6 @@ use std::io::{self, Read};
 /// Longer than this is no frame.
 const LONGEST: usize = 1 << 30;
 
-/// And a head that goes with something is shorter than this.
-const LONGEST_HEAD: usize = 32;
-
 /// What a worker says first. The pool knows by it that the two understand each
 /// other.
 pub const VERSION: &str = concat!("pool-demo ", env!("CARGO_PKG_VERSION"));
@@ -21,14 +18,15 @@ pub const VERSION: &str = concat!("pool-demo ", env!("CARGO_PKG_VERSION"));
 /// From the pool to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The first frame: run the task that is sent with it, if there is one, and then
-    /// be ready.
+    /// The first frame.
     Begin {
         /// Whether to draw when it waits for a job.
         draws: bool,
         /// The run to take part in, for a worker that was not handed the event log.
         about_run: Option<String>,
     },
+    /// The second: run the tasks that are sent with it (one or none), and be ready.
+    Initialize,
     /// A job: tasks of the pool's type.
     Job(u64),
     /// Nothing more comes; when all jobs are done, end. (If what is read ends without
@@ -51,42 +49,37 @@ pub enum FromWorker {
     Text(String),
 }
 
-/// Appends a frame to `bytes`.
+/// A frame as it is sent.
 ///
 /// # Errors
-/// When it is too long.
-pub fn append(bytes: &mut Vec<u8>, head: &impl Serialize, body: &[u8]) -> Result<()> {
-    let start = bytes.len();
-    bytes.extend([0; 4]);
-    *bytes = to_extend(head, std::mem::take(bytes))?;
-    let length = bytes.len() - start - 4 + body.len();
+/// When the type of `body` says so, or it is too long.
+pub fn frame(head: &impl Serialize, body: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
+    let mut frame = to_stdvec(&([0u8; 4], head, body)).context("failed to encode")?;
+    let length = frame.len() - 4;
     ensure!(length <= LONGEST, "{length} bytes are too many to send");
-    bytes[start..start + 4].copy_from_slice(&u32::try_from(length)?.to_le_bytes());
-    bytes.extend_from_slice(body);
-    Ok(())
+    frame[..4].copy_from_slice(&u32::try_from(length)?.to_le_bytes());
+    Ok(frame)
 }
 
-/// A value as bytes.
-///
-/// # Errors
-/// When its type says so, or it is too long for a frame.
-pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let bytes = to_stdvec(value).context("failed to encode")?;
-    let length = bytes.len();
-    ensure!(
-        length <= LONGEST - LONGEST_HEAD,
-        "{length} bytes are too many to send"
-    );
-    Ok(bytes)
+/// What was sent with a head: the rest of a frame.
+#[derive(Debug)]
+pub struct Body {
+    frame: Vec<u8>,
+    from: usize,
 }
 
-/// The value that was encoded.
-///
-/// # Errors
-/// When it is none.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    postcard::from_bytes(bytes).context("failed to decode")
+impl Body {
+    /// The value that was sent.
+    ///
+    /// # Errors
+    /// When it is none of this type.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        postcard::from_bytes(&self.frame[self.from..]).context("failed to decode")
+    }
 }
+
+/// A frame that came.
+pub type Frame<H> = (H, Body);
 
 /// Takes what was read apart.
 pub struct Frames<R> {
@@ -97,15 +90,17 @@ pub struct Frames<R> {
     filled: usize,
 }
 
-/// So much is read at once, and kept for the next time.
+/// So much is read at once, at most.
 const BUFFER: usize = 1 << 16;
+/// A frame that is longer is read into a place of its own.
+const LONG: usize = BUFFER / 2;
 
 impl<R: Read> Frames<R> {
     /// The frames in what `from` reads.
     pub fn new(from: R) -> Self {
         Self {
             from,
-            buffer: Vec::new(),
+            buffer: vec![0; BUFFER],
             taken: 0,
             filled: 0,
         }
@@ -116,11 +111,20 @@ impl<R: Read> Frames<R> {
     ///
     /// # Errors
     /// When what is read is no frame, or ends in the middle of one.
-    pub fn next_ones<H: DeserializeOwned>(&mut self) -> Result<Vec<(H, Vec<u8>)>> {
+    pub fn next_ones<H: DeserializeOwned>(&mut self) -> Result<Vec<Frame<H>>> {
         let mut frames = Vec::new();
         loop {
-            while let Some(frame) = self.take()? {
-                frames.push(frame);
+            while let Some(length) = self.length()? {
+                let unread = &self.buffer[self.taken..self.filled];
+                let frame = match unread.get(..length) {
+                    Some(frame) => frame.to_vec(),
+                    None if length > LONG && frames.is_empty() => self.read_long(length)?,
+                    None => break,
+                };
+                self.taken += length.min(self.filled - self.taken);
+                let (head, body) = take_from_bytes(&frame[4..]).context("failed to decode")?;
+                let from = frame.len() - body.len();
+                frames.push((head, Body { frame, from }));
             }
             if !frames.is_empty() || !self.read()? {
                 return Ok(frames);
@@ -128,38 +132,35 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Takes the next frame if it is there.
-    fn take<H: DeserializeOwned>(&mut self) -> Result<Option<(H, Vec<u8>)>> {
-        let rest = &self.buffer[self.taken..self.filled];
-        let Some((length, rest)) = rest.split_first_chunk::<4>() else {
+    /// How long the next frame is, the length itself included, as far as it is known.
+    fn length(&self) -> Result<Option<usize>> {
+        let unread = &self.buffer[self.taken..self.filled];
+        let Some(length) = unread.first_chunk::<4>() else {
             return Ok(None);
         };
         let length = u32::from_le_bytes(*length) as usize;
         ensure!(length <= LONGEST, "a frame of {length} bytes is none");
-        let Some(frame) = rest.get(..length) else {
-            return Ok(None);
-        };
-        let (head, body) = take_from_bytes(frame).context("failed to decode a frame")?;
-        let frame = (head, body.to_vec());
-        self.taken += 4 + length;
-        Ok(Some(frame))
+        Ok(Some(4 + length))
+    }
+
+    /// Reads on until a frame is whole. Memory is taken as it comes and not before:
+    /// what nonsense says of its length must not cost any.
+    fn read_long(&mut self, length: usize) -> Result<Vec<u8>> {
+        let unread = &self.buffer[self.taken..self.filled];
+        let mut frame = Vec::with_capacity(length.min(1 << 20));
+        frame.extend_from_slice(unread);
+        let missing = (length - unread.len()) as u64;
+        let rest = self.from.by_ref().take(missing);
+        { rest }.read_to_end(&mut frame).context("failed to read")?;
+        ensure!(frame.len() == length, "it ends in the middle of a frame");
+        Ok(frame)
     }
 
     /// Reads what there is; `false` at the end.
     fn read(&mut self) -> Result<bool> {
-        if self.taken > 0 {
-            self.buffer.copy_within(self.taken..self.filled, 0);
-            self.filled -= self.taken;
-            self.taken = 0;
-        }
-        // A long frame makes the buffer grow, as it comes and not before: what
-        // nonsense says of its length must not cost memory.
-        if self.filled == self.buffer.len() {
-            self.buffer.resize((2 * self.filled).max(BUFFER), 0);
-        } else if self.filled < BUFFER && self.buffer.len() > 16 * BUFFER {
-            self.buffer.truncate(BUFFER);
-            self.buffer.shrink_to_fit();
-        }
+        self.buffer.copy_within(self.taken..self.filled, 0);
+        self.filled -= self.taken;
+        self.taken = 0;
         let read = loop {
             match self.from.read(&mut self.buffer[self.filled..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -167,10 +168,8 @@ impl<R: Read> Frames<R> {
             }
         };
         self.filled += read;
-        ensure!(
-            read > 0 || self.filled == 0,
-            "it ends in the middle of a frame"
-        );
+        let in_a_frame = read == 0 && self.filled > 0;
+        ensure!(!in_a_frame, "it ends in the middle of a frame");
         Ok(read > 0)
     }
 }
@@ -193,25 +192,29 @@ mod tests {
         loop {
             match frames.next_ones()? {
                 none if none.is_empty() => return Ok(all),
-                some => all.extend(some),
+                some => {
+                    for (head, body) in some {
+                        all.push((head, body.decode()?));
+                    }
+                }
             }
         }
     }
 
     #[test]
-    fn what_was_appended_is_taken() {
-        let sent: Vec<(u32, Vec<u8>)> = [0, 1, 127, 128, 70_000]
+    fn what_was_sent_comes() {
+        let sent: Vec<(u32, Vec<u8>)> = [0, 1, 127, 128, 70_000, 5, 200_000]
             .map(|length: u32| (length, vec![7; length as usize]))
             .into();
         let mut bytes = Vec::new();
-        let mut ends = vec![];
+        let mut ends = vec![0];
         for (head, body) in &sent {
-            append(&mut bytes, head, body).expect("a frame");
+            bytes.extend(frame(head, body).expect("a frame"));
             ends.push(bytes.len());
         }
         assert_eq!(all(&bytes).expect("frames"), sent);
         // Wherever it is cut off, that is noticed, but for between two frames.
-        for length in 1..200 {
+        for length in (0..300).chain([70_000, 80_000, bytes.len() - 1]) {
             let is_whole = ends.contains(&length);
             assert_eq!(all(&bytes[..length]).is_ok(), is_whole, "{length} bytes");
         }

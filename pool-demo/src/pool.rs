@@ -6,7 +6,7 @@ mod dispatcher;
 mod machine;
 mod process;
 
-use crate::frames::{decode, encode};
+use crate::frames::{ToWorker, frame};
 use crate::task::{Failure, Outcome, Panic, Task};
 use crate::worker::{self, Answer};
 pub use calls::{AsyncResult, Imap, ImapUnordered, MapResult};
@@ -112,10 +112,9 @@ impl<T: Task> Builder<T> {
     /// When the system refuses a process or a thread, or a worker ends before it is
     /// ready; those that were made are ended and reaped.
     pub fn start(self) -> Result<Pool<T>> {
-        let initializer = match &self.initializer {
-            Some(task) => encode(std::slice::from_ref(task)).context("the initializer")?,
-            None => Vec::new(),
-        };
+        let initialize = frame(&ToWorker::Initialize, self.initializer.as_slice());
+        let initialize = initialize.context("the initializer")?;
+        let end = frame(&ToWorker::End, &())?;
         let (to_events, events) = unbounded();
         let (to_start, started) = bounded(1);
         let shared = Arc::new(Shared::default());
@@ -128,7 +127,8 @@ impl<T: Task> Builder<T> {
         let dispatcher = Dispatcher {
             rules: self.rules,
             command: self.command,
-            initializer: Arc::new(initializer),
+            initialize: initialize.into(),
+            end: end.into(),
             draws: self.draws,
             events,
             to_events,
@@ -323,7 +323,7 @@ impl Submitter {
     /// A job of these tasks. If they cannot be encoded, that is what becomes of it.
     fn job<T: Task>(&self, tasks: &[T], reply: Reply) -> Option<Submitted> {
         let id = self.next_job.fetch_add(1, Relaxed);
-        match encode(tasks) {
+        match frame(&ToWorker::Job(id), tasks) {
             Ok(payload) => Some(Submitted {
                 job: Job {
                     id,
@@ -363,7 +363,7 @@ fn pool_is_gone() -> Failure {
 /// The outcomes of a job's tasks.
 fn outcomes<T: Task>(settled: Settled, tasks: usize) -> Vec<Outcome<T>> {
     let all = settled.and_then(|answer| {
-        let answer = decode::<Answer<T::Output>>(&answer);
+        let answer = answer.decode::<Answer<T::Output>>();
         let answer = answer.map_err(|error| Panic::new(cause(error), "its result"));
         let all = answer.flatten().map_err(Failure::Panicked)?;
         // Which of them have come is not known.

@@ -1,7 +1,7 @@
 //! The worker's side: runs the tasks that come over its stdin, and answers over its
 //! stdout.
 
-use crate::frames::{self, Frames, FromWorker, ToWorker, VERSION, decode, encode};
+use crate::frames::{Body, Frame, Frames, FromWorker, ToWorker, VERSION, frame};
 use crate::pool::WorkerCommand;
 use crate::task::{Panic, Task};
 use parking_lot::Mutex;
@@ -41,7 +41,8 @@ pub fn command<T: Task>() -> Result<WorkerCommand> {
 /// A type of tasks that this program serves as a worker; made by [`of`].
 pub struct Served {
     name: &'static str,
-    run_job: fn(&[u8]) -> Vec<u8>,
+    initialize: fn(&Body) -> Option<Panic>,
+    run_job: fn(u64, &Body) -> Vec<u8>,
     run_json: fn(&str) -> Result<Value>,
 }
 
@@ -50,6 +51,7 @@ pub struct Served {
 pub fn of<T: Task>() -> Served {
     Served {
         name: T::NAME,
+        initialize: initialize::<T>,
         run_job: run_job::<T>,
         run_json: run_json::<T>,
     }
@@ -109,7 +111,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
         return Ok(false);
     };
     let answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
-    let answers = Arc::new(Mutex::new(Answers::to(answers)));
+    let answers = Arc::new(Mutex::new(answers));
     disregard_ctrl_c().context("failed to catch Ctrl-C")?;
     keep_panics();
 
@@ -135,7 +137,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
         if GONE.load(SeqCst) {
             break;
         }
-        let answer = match head {
+        let frame = match head {
             ToWorker::Begin {
                 draws: so,
                 about_run,
@@ -144,14 +146,16 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
                 if let Some(about) = about_run {
                     take_part(&about, answers.clone())?;
                 }
-                begin(tasks, &body)
+                continue;
             }
-            ToWorker::Job(id) => {
-                let start = Instant::now();
-                let answer = (tasks.run_job)(&body);
-                let busy = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                (FromWorker::Answer(id, busy), answer)
-            }
+            ToWorker::Initialize => match (tasks.initialize)(&body) {
+                None => frame(&FromWorker::Ready(VERSION.to_owned()), &())?,
+                Some(panic) => {
+                    let why = format!("its initializer {panic}");
+                    frame(&FromWorker::NotReady(why), &())?
+                }
+            },
+            ToWorker::Job(id) => (tasks.run_job)(id, &body),
             ToWorker::End => {
                 // The lane ends before stdout does: then the pool lets go of this
                 // process.
@@ -160,60 +164,28 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
             }
         };
         BUSY.store(false, SeqCst);
-        answers.lock().send(&answer)?;
-        if let FromWorker::NotReady(_) = answer.0 {
-            exit_now(1); // the pool says why
-        }
+        // One write: an answer is away before the next task begins.
+        let written = answers.lock().write_all(&frame);
+        written.context("failed to answer")?;
     }
     exit_now(1) // the pool is gone
 }
 
-/// What the pool is told.
-struct Answers {
-    to: File,
-    bytes: Vec<u8>,
-}
-
-impl Answers {
-    fn to(to: File) -> Self {
-        let bytes = Vec::new();
-        Self { to, bytes }
-    }
-
-    /// One frame, one write: an answer is away before the next task begins.
-    fn send(&mut self, (head, body): &(FromWorker, Vec<u8>)) -> Result<()> {
-        self.bytes.clear();
-        frames::append(&mut self.bytes, head, body)?;
-        self.to.write_all(&self.bytes).context("failed to answer")
-    }
-}
-
 /// Takes part in the pool's run, whose event log is out of reach.
-fn take_part(about: &str, answers: Arc<Mutex<Answers>>) -> Result<()> {
+fn take_part(about: &str, answers: Arc<Mutex<File>>) -> Result<()> {
     report::take_part_from_afar(about, move |what| {
-        let frame = match what {
+        let head = match what {
             Carried::Event(event) => FromWorker::Event(event.to_owned()),
             Carried::Text(text) => FromWorker::Text(text.to_owned()),
         };
-        // An error means that the pool is gone, and this process will be, too.
-        let _ = answers.lock().send(&(frame, Vec::new()));
+        if let Ok(frame) = frame(&head, &()) {
+            // An error means that the pool is gone, and this process will be, too.
+            let _ = answers.lock().write_all(&frame);
+        }
     })
 }
 
-fn begin(tasks: &Served, initializer: &[u8]) -> (FromWorker, Vec<u8>) {
-    let answer = if initializer.is_empty() {
-        None
-    } else {
-        failure_of(&(tasks.run_job)(initializer))
-    };
-    let said = match answer {
-        None => FromWorker::Ready(VERSION.to_owned()),
-        Some(panic) => FromWorker::NotReady(format!("its initializer {panic}")),
-    };
-    (said, Vec::new())
-}
-
-fn read_input(input: Input, batches: &Sender<Vec<(ToWorker, Vec<u8>)>>) {
+fn read_input(input: Input, batches: &Sender<Vec<Frame<ToWorker>>>) {
     let mut frames = Frames::new(input);
     let mut last = false;
     loop {
@@ -237,32 +209,33 @@ fn read_input(input: Input, batches: &Sender<Vec<(ToWorker, Vec<u8>)>>) {
 /// What becomes of a job: its tasks in order, or why none of them could be run.
 pub(crate) type Answer<O> = Result<Vec<Result<O, Panic>>, Panic>;
 
-fn run_job<T: Task>(job: &[u8]) -> Vec<u8> {
-    let answer: Answer<T::Output> = match caught(|| decode::<Vec<T>>(job)) {
-        Ok(Ok(tasks)) => Ok(tasks
-            .into_iter()
-            .map(|task| caught(|| task.run()))
-            .collect()),
-        Ok(Err(error)) => Err(Panic::new(cause(error), "its arguments")),
-        Err(panic) => Err(panic),
-    };
-    let encoded = caught(|| encode(&answer));
-    let failure = match encoded {
-        Ok(Ok(bytes)) => return bytes,
+fn initialize<T: Task>(tasks: &Body) -> Option<Panic> {
+    match run::<T>(tasks) {
+        Ok(outcomes) => outcomes.into_iter().find_map(Result::err),
+        Err(panic) => Some(panic),
+    }
+}
+
+/// The answer to a job, as it is sent.
+fn run_job<T: Task>(id: u64, tasks: &Body) -> Vec<u8> {
+    let start = Instant::now();
+    let answer = run::<T>(tasks);
+    let busy = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let head = FromWorker::Answer(id, busy);
+    let failure = match caught(|| frame(&head, &answer)) {
+        Ok(Ok(frame)) => return frame,
         Ok(Err(error)) => Panic::new(cause(error), "its result"),
         Err(panic) => panic,
     };
     // Strings and nothing else: that can be encoded.
-    encode::<Answer<()>>(&Err(failure)).unwrap_or_default()
+    frame(&head, &Answer::<()>::Err(failure)).unwrap_or_default()
 }
 
-/// The first panic in an answer, whatever its results are.
-fn failure_of(answer: &[u8]) -> Option<Panic> {
-    let answer: Answer<()> = decode(answer).ok()?;
-    match answer {
-        Ok(outcomes) => outcomes.into_iter().find_map(Result::err),
-        Err(panic) => Some(panic),
-    }
+fn run<T: Task>(tasks: &Body) -> Answer<T::Output> {
+    let tasks = caught(|| tasks.decode::<Vec<T>>())?;
+    let tasks = tasks.map_err(|error| Panic::new(cause(error), "its arguments"))?;
+    let outcomes = tasks.into_iter().map(|task| caught(|| task.run()));
+    Ok(outcomes.collect())
 }
 
 thread_local! {
@@ -286,9 +259,9 @@ fn keep_panics() {
 
 /// Calls `work`, in a task: what it panics with, and where.
 fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Panic> {
-    let process = who::pid();
+    let _ = who::was_forked(); // it is noticed from here on
     let result = catch_unwind(AssertUnwindSafe(work));
-    if who::pid() != process {
+    if who::was_forked() {
         exit_now(0); // the task has forked, and this is the child
     }
     result.map_err(|panic| {

@@ -1,6 +1,6 @@
 //! Who is speaking: the process, the thread, the processor.
 
-pub use crate::platform::{cpu, exists, ppid, state, threads, tid};
+pub use crate::platform::{cpu, exists, ppid, state, threads, tid, was_forked};
 use std::sync::{Mutex, PoisonError};
 
 /// What this process is called in the run: `parent`, `child`, `worker 1`, …

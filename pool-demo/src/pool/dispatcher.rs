@@ -4,7 +4,7 @@
 use super::StartWorker;
 use super::machine::{Action, Ended, Job, JobId, Kill, Machine, Reason, Rules, WorkerId};
 use super::process::{Payload, WorkerProcess, role};
-use crate::frames::{FromWorker, ToWorker, VERSION};
+use crate::frames::{Body, Frame, FromWorker, VERSION};
 use crate::task::Failure;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
@@ -30,7 +30,7 @@ pub enum Event {
     /// Nothing is wanted any more.
     Terminate,
     /// A worker said this.
-    Said(WorkerId, Vec<(FromWorker, Vec<u8>)>),
+    Said(WorkerId, Vec<Frame<FromWorker>>),
     /// A worker says nothing more; with the reason if it does not make sense.
     SaidAll(WorkerId, Option<String>),
 }
@@ -50,7 +50,7 @@ pub struct Reply {
 }
 
 /// The answer to a job, encoded, or why there is none.
-pub type Settled = Result<Vec<u8>, Failure>;
+pub type Settled = Result<Body, Failure>;
 
 /// What became of jobs that were submitted together: which, and what.
 pub type Replies = Vec<(usize, Settled)>;
@@ -80,7 +80,9 @@ const AT_ONCE: usize = 1024;
 pub struct Dispatcher {
     pub rules: Rules,
     pub command: StartWorker,
-    pub initializer: Payload,
+    /// Sent to each worker first, and last.
+    pub initialize: Payload,
+    pub end: Payload,
     /// Whether idle workers draw that they wait.
     pub draws: bool,
     pub events: Receiver<Event>,
@@ -209,7 +211,7 @@ impl Run {
         self.machine.terminate();
     }
 
-    fn said(&mut self, worker: WorkerId, head: FromWorker, body: Vec<u8>) {
+    fn said(&mut self, worker: WorkerId, head: FromWorker, body: Body) {
         let Some(of) = self.workers.get_mut(&worker) else {
             return;
         };
@@ -348,12 +350,12 @@ impl Run {
 
     /// Does what the machine says.
     fn act(&mut self) {
-        let mut to_send: BTreeMap<WorkerId, Vec<(ToWorker, Payload)>> = BTreeMap::new();
+        let mut to_send: BTreeMap<WorkerId, Vec<Payload>> = BTreeMap::new();
         for action in self.machine.act(Instant::now()) {
             match action {
                 Action::Send { worker, job } => {
                     let to_send = to_send.entry(worker).or_default();
-                    to_send.push((ToWorker::Job(job.id), job.payload));
+                    to_send.push(job.payload);
                 }
                 Action::Start { worker, place } => self.start(worker, place),
                 Action::EndInput { worker: id } => {
@@ -361,7 +363,7 @@ impl Run {
                         worker.may_end = true;
                     }
                     let to_send = to_send.entry(id).or_default();
-                    to_send.push((ToWorker::End, Payload::default()));
+                    to_send.push(self.given.end.clone());
                 }
                 Action::Kill { worker, why } => self.kill(worker, why),
                 Action::Lose { job, reason } => {
@@ -399,11 +401,11 @@ impl Run {
         let events = (id, self.given.to_events.clone());
         let Dispatcher {
             command,
-            initializer,
+            initialize,
             draws,
             ..
         } = &self.given;
-        match WorkerProcess::start(place, *command, (initializer, *draws), events) {
+        match WorkerProcess::start(place, *command, (initialize, *draws), events) {
             Ok(process) => {
                 let pid = process.pid();
                 self.given.shared.pids.lock().insert(place, pid);

@@ -3,7 +3,7 @@
 use super::dispatcher::Event;
 use super::machine::WorkerId;
 use super::{StartWorker, WorkerCommand};
-use crate::frames::{self, Frames, FromWorker, ToWorker};
+use crate::frames::{Frames, FromWorker, ToWorker, frame};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use shared_core::children::{self, BreakOff, FromChild, StopReading, about_to_spawn};
 use shared_core::report::{Stdin, about_run};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What is sent with a job; cheap to clone.
+/// A frame for a worker; cheap to clone.
 pub type Payload = Arc<Vec<u8>>;
 
 /// A worker process. Dropped, it is killed and reaped, and its threads are joined.
@@ -25,7 +25,7 @@ pub struct WorkerProcess {
     process: Child,
     guard: children::Child,
     /// To the thread that writes.
-    frames: Option<Sender<Vec<(ToWorker, Payload)>>>,
+    frames: Option<Sender<Vec<Payload>>>,
     threads: Vec<JoinHandle<()>>,
     /// For the threads, when the process is gone and another one holds its pipes.
     pipes: Option<(BreakOff, StopReading)>,
@@ -41,15 +41,15 @@ struct Writing {
 }
 
 impl WorkerProcess {
-    /// Starts a worker and lets it begin, with `initializer` as its first task, if
-    /// that is not empty. What comes of it goes to `events`, as from `id`.
+    /// Starts a worker, and sends it `initialize` when it has begun. What comes of it
+    /// goes to `events`, as from `id`.
     ///
     /// # Errors
     /// When the system refuses the process, a pipe or a thread.
     pub fn start(
         place: usize,
         command: StartWorker,
-        (initializer, draws): (&Payload, bool),
+        (initialize, draws): (&Payload, bool),
         (id, events): (WorkerId, Sender<Event>),
     ) -> Result<Self> {
         let role = role(place);
@@ -92,14 +92,13 @@ impl WorkerProcess {
         };
         let stdout = stdout.ok_or_else(|| anyhow!("the worker's stdout is not a pipe"))?;
         let (stdout, stop) = FromChild::new(stdout).context("failed to start a worker")?;
-        let mut first = Vec::new();
         let begin = ToWorker::Begin { draws, about_run };
-        frames::append(&mut first, &begin, initializer)?;
+        worker.send(vec![frame(&begin, &())?.into(), initialize.clone()]);
         if let Some(stdin) = stdin {
             let break_off = BreakOff::of(&stdin).context("failed to start a worker")?;
             worker.pipes = Some((break_off, stop));
             let writing = worker.writing.clone();
-            worker.thread("writer", move || write(stdin, first, &to_write, &writing))?;
+            worker.thread("writer", move || write(stdin, &to_write, &writing))?;
         }
         worker.thread("reader", move || read(stdout, id, &events))?;
         Ok(worker)
@@ -114,7 +113,7 @@ impl WorkerProcess {
 
     /// Hands frames to the thread that writes. If that has ended, so has the worker,
     /// and it will be found out.
-    pub fn send(&self, frames: Vec<(ToWorker, Payload)>) {
+    pub fn send(&self, frames: Vec<Payload>) {
         if let Some(to) = &self.frames {
             let _ = to.send(frames);
         }
@@ -205,30 +204,41 @@ pub fn role(place: usize) -> String {
 
 /// Writes what comes, as much of it as there is in one go, until nothing more will
 /// come or the worker is gone.
-fn write(
-    mut stdin: Stdin,
-    mut bytes: Vec<u8>,
-    frames: &Receiver<Vec<(ToWorker, Payload)>>,
-    writing: &Writing,
-) {
-    const USUAL: usize = 1 << 20;
-    loop {
-        // In pieces, each of which shows that the worker reads.
-        let written = bytes.chunks(USUAL).try_for_each(|piece| {
+fn write(mut stdin: Stdin, frames: &Receiver<Vec<Payload>>, writing: &Writing) {
+    /// What is longer is written by itself, in pieces of this length: each shows that
+    /// the worker reads.
+    const AT_ONCE: usize = 1 << 16;
+    let mut together = Vec::new();
+    let mut write = |bytes: &[u8]| {
+        bytes.chunks(AT_ONCE).try_for_each(|piece| {
             writing.since.store(writing.now(), Relaxed);
-            stdin.write_all(piece)
-        });
-        writing.since.store(0, Relaxed);
-        bytes.clear();
-        bytes.shrink_to(USUAL);
-        let Some(next) = written.ok().and_then(|()| frames.recv().ok()) else {
-            return;
-        };
+            let written = stdin.write_all(piece);
+            writing.since.store(0, Relaxed);
+            written
+        })
+    };
+    while let Ok(next) = frames.recv() {
         let more = std::iter::from_fn(|| frames.try_recv().ok());
-        for (head, body) in std::iter::once(next).chain(more).flatten() {
-            // What is too long was refused when it was submitted.
-            let _ = frames::append(&mut bytes, &head, &body);
+        for frame in std::iter::once(next).chain(more).flatten() {
+            if together.len() + frame.len() > AT_ONCE {
+                if write(&together).is_err() {
+                    return;
+                }
+                together.clear();
+            }
+            let is_long = frame.len() > AT_ONCE / 2;
+            if !is_long {
+                together.extend_from_slice(&frame);
+            } else if write(&together).and_then(|()| write(&frame)).is_err() {
+                return;
+            } else {
+                together.clear();
+            }
         }
+        if write(&together).is_err() {
+            return;
+        }
+        together.clear();
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) use signals::{
 pub use signals::{disregard_ctrl_c, ignores_ctrl_c};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The PID of the parent (getppid(2)).
@@ -50,6 +52,24 @@ pub fn cpu() -> Option<usize> {
     return nix::sched::sched_getcpu().ok();
     #[cfg(not(target_os = "linux"))]
     return None;
+}
+
+/// Whether this process came from a fork of one that had asked this before: it is a copy
+/// in the middle of its parent's work (pthread_atfork(3)). Costs no system call.
+#[must_use]
+pub fn was_forked() -> bool {
+    static FORKED: AtomicBool = AtomicBool::new(false);
+    static ASKED: Once = Once::new();
+    extern "C" fn in_child() {
+        FORKED.store(true, Relaxed);
+    }
+    ASKED.call_once(|| {
+        // SAFETY: the handler is a function of this program, which is never unloaded,
+        // and only stores to an atomic: the child of a process with threads may do
+        // that.
+        unsafe { nix::libc::pthread_atfork(None, None, Some(in_child)) };
+    });
+    FORKED.load(Relaxed)
 }
 
 /// Whether there is a process with this PID, a zombie included (kill(2) with

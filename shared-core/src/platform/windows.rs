@@ -54,6 +54,12 @@ pub fn cpu() -> Option<usize> {
     None
 }
 
+/// There is no fork here.
+#[must_use]
+pub fn was_forked() -> bool {
+    false
+}
+
 /// Not available here.
 #[must_use]
 pub fn exists(_: u32) -> Option<bool> {
