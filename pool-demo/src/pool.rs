@@ -9,7 +9,7 @@ mod process;
 use crate::frames::{ToWorker, frame};
 use crate::task::{Failure, Outcome, Panic, Task};
 use crate::worker::{self, Answer};
-pub use calls::{AsyncResult, Imap, ImapUnordered, MapResult};
+pub use calls::{AsyncResult, Imap, ImapUnordered, MOST_CHUNKS_AHEAD, MapResult};
 use crossbeam::channel::{Sender, bounded, unbounded};
 use dispatcher::{Dispatcher, Event, Reply, Settled, Shared, Submitted};
 use machine::{Job, Rules};
@@ -229,7 +229,9 @@ impl<T: Task> Pool<T> {
     }
 
     /// Runs tasks as they are taken from an iterator, and yields what became of
-    /// each, in order. However many there are, only a few are taken in advance.
+    /// each, in order. However many there are, only a few are taken in advance:
+    /// at most [`MOST_CHUNKS_AHEAD`] chunks for each worker, and one or two when tasks
+    /// are slow.
     pub fn imap<I: IntoIterator<Item = T>>(
         &self,
         tasks: I,

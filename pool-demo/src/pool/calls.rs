@@ -1,7 +1,7 @@
 //! What the pool's callers hold while their tasks run.
 
 use super::dispatcher::{Event, Replies, Reply, Settled, Submitted};
-use super::machine::JobId;
+use super::machine::{JobId, LARGEST_WINDOW};
 use super::{Submitter, outcomes, pool_is_gone};
 use crate::task::{Outcome, Task};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
@@ -9,6 +9,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+
+/// How many chunks of tasks [`imap`](super::Pool::imap) and
+/// [`imap_unordered`](super::Pool::imap_unordered) take in advance, at most, for each
+/// worker: twice what it may have. Those whose outcomes were not yielded count.
+pub const MOST_CHUNKS_AHEAD: usize = 2 * LARGEST_WINDOW;
 
 /// What became of some tasks, one after the other.
 type Outcomes<T> = std::vec::IntoIter<Outcome<T>>;

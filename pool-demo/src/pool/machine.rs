@@ -16,6 +16,8 @@ const WORK_AHEAD: Duration = Duration::from_millis(1);
 /// And how many jobs, and how many bytes of them.
 const MOST_JOBS_AHEAD: usize = 1024;
 const MOST_BYTES_AHEAD: usize = 1 << 20;
+/// How many jobs a worker may have, the one that it runs included.
+pub const LARGEST_WINDOW: usize = 1 + MOST_JOBS_AHEAD;
 
 /// A place is given up when so many of its workers, one after the other, could not
 /// be started or ended by themselves before they were ready.
