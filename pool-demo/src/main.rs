@@ -1,6 +1,9 @@
 //! Pool: many tasks on a few worker processes.
 
+mod backpressure;
+mod crash;
 mod interrupt;
+mod system;
 mod tasks;
 
 use pool_demo::worker;
@@ -11,6 +14,8 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand)]
 enum Lesson {
     Tasks(tasks::Options),
+    Crash(crash::Options),
+    Backpressure(backpressure::Options),
 }
 
 impl Lessons for Lesson {
@@ -20,25 +25,35 @@ impl Lessons for Lesson {
     fn run(&self) -> Result<()> {
         match self {
             Self::Tasks(options) => tasks::run(options),
+            Self::Crash(options) => crash::run(options),
+            Self::Backpressure(options) => backpressure::run(options),
         }
     }
 
     fn questions(&self) -> &'static [Question] {
         match self {
             Self::Tasks(_) => tasks::QUESTIONS,
+            Self::Crash(_) => crash::QUESTIONS,
+            Self::Backpressure(_) => backpressure::QUESTIONS,
         }
     }
 
     fn files(&self) -> Files {
         match self {
             Self::Tasks(_) => files!("tasks", "pool"),
+            Self::Crash(_) => files!("crash", "crash"),
+            Self::Backpressure(_) => files!("backpressure", "backpressure"),
         }
     }
 }
 
 fn main() -> ExitCode {
     // A worker is this same program, started as `pool-demo worker`.
-    if let Some(status) = worker::main(&[worker::of::<tasks::Sleep>()]) {
+    if let Some(status) = worker::main(&[
+        worker::of::<tasks::Sleep>(),
+        worker::of::<crash::Square>(),
+        worker::of::<backpressure::Work>(),
+    ]) {
         return status;
     }
     shared_core::main::<Lesson>()

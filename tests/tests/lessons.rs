@@ -397,6 +397,45 @@ fn a_pool_runs_every_task_once_on_few_workers() {
 }
 
 #[test]
+fn a_worker_that_dies_takes_one_task_with_it_and_is_replaced() {
+    for (workers, tasks) in [("4", "20"), ("1", "4"), ("3", "9")] {
+        let args = ["crash", "--workers", workers, "--tasks", tasks];
+        let run = json("pool-demo", &args).expect_status(0);
+        let (events, summary) = (run.json(), run.summary());
+        let [workers, tasks]: [i64; 2] = [workers, tasks].map(|n| n.parse().expect("a number"));
+        assert_eq!(number(&summary, "results"), tasks - 4);
+        assert_eq!(number(&summary, "workers_started"), workers + 3);
+        assert_eq!(summary["facts"]["after_a_panic"], "it goes on");
+
+        let signals = of(&events, "reaped").filter_map(|event| event["args"]["signal"].as_str());
+        let mut signals: Vec<&str> = signals.collect();
+        signals.sort_unstable();
+        assert_eq!(signals, ["SIGABRT", "SIGKILL", "SIGKILL"]);
+        // A successor has the name of the one before it: there are no others.
+        let names: HashSet<&str> = of(&events, "started")
+            .filter_map(|event| event["name"].as_str())
+            .collect();
+        let expected: Vec<String> = (1..=workers).map(|n| format!("worker {n}")).collect();
+        assert_eq!(names, expected.iter().map(String::as_str).collect());
+        // What panics, aborts and is killed leaves no words of its own there.
+        assert_eq!(run.stderr, "");
+    }
+}
+
+#[test]
+fn an_input_is_ahead_of_the_results_by_no_more_than_the_workers_may_have() {
+    for (workers, tasks) in [("1", "1000"), ("3", "60000")] {
+        let args = ["backpressure", "--workers", workers, "--tasks", tasks];
+        let summary = json("pool-demo", &args).expect_status(0).summary();
+        let workers: i64 = workers.parse().expect("a number");
+        assert_eq!(number(&summary, "slow_most_ahead"), 2 * workers);
+        assert!(number(&summary, "many_most_ahead") <= 2050 * workers);
+        assert_eq!(number(&summary, "read_in_the_pauses"), 0);
+        assert_eq!(summary["checks"].as_array().map(Vec::len), Some(6));
+    }
+}
+
+#[test]
 fn a_thread_has_the_pid_of_its_process_and_a_tid_of_its_own() {
     let run = json(
         "thread-demo",

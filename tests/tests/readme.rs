@@ -33,7 +33,7 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 16] = [
+const MEASURED: [(&str, &str); 19] = [
     ("│ page faults: ", ""),
     ("│ at 0x", ":"),
     ("MiB, tables ", " KiB"),
@@ -48,6 +48,9 @@ const MEASURED: [(&str, &str); 16] = [
     ("│ without a lock: balance ", ""),
     ("│ updates lost: ", " of"),
     (r#"{"result":"#, "}"),
+    (" tiny tasks: at most ", " ahead"),
+    ("│ ahead: ", " of"),
+    ("│ peak: ", ""),
     // Which worker takes which task is not certain.
     ("worker ", " ←"),
     ("│ task ", " "),

@@ -835,6 +835,139 @@ pub const ENTRIES: &[Entry] = &[
         run: "pool-demo tasks --workers 2 --tasks 4 --work-ms 500",
         check: "a task that had to wait began only after another had ended",
     },
+    // pool-demo crash
+    Entry {
+        // The cube.
+        file: "pool-demo/src/crash.rs",
+        text: "u32::from(id).pow(2)
+",
+        instead: "u32::from(id).pow(3)
+",
+        run: "pool-demo crash",
+        check: "all tasks but four have a result, and it is right",
+    },
+    Entry {
+        // A panic without words.
+        file: "pool-demo/src/crash.rs",
+        text: r#"panic!("no square of {id}");"#,
+        instead: "std::panic::panic_any(id);",
+        run: "pool-demo crash",
+        check: "the error of the panic has its message and its place",
+    },
+    Entry {
+        // It leaves as if all were well.
+        file: "pool-demo/src/crash.rs",
+        text: "system::abort_without_core_file();",
+        instead: "std::process::exit(0);",
+        run: "pool-demo crash",
+        check: "that of the abort names the worker which ran it, and how it died",
+    },
+    Entry {
+        // It exits with the number of the signal.
+        file: "pool-demo/src/crash.rs",
+        text: "system::kill_this_process();",
+        instead: "std::process::exit(9);",
+        run: "pool-demo crash",
+        check: "so does that of the task that killed itself",
+    },
+    Entry {
+        // Another limit than was asked for.
+        file: "pool-demo/src/crash.rs",
+        text: "let pool = pool.task_timeout(limit).draws().start()?;",
+        instead: "let pool = pool.task_timeout(limit * 2).draws().start()?;",
+        run: "pool-demo crash",
+        check: "that of the task which ran on names the worker and the limit",
+    },
+    Entry {
+        // Workers are replaced that have not died.
+        file: "pool-demo/src/crash.rs",
+        text: "let pool = pool.task_timeout(limit).draws().start()?;",
+        instead: "let pool = pool.max_tasks_per_worker(2).task_timeout(limit).draws().start()?;",
+        run: "pool-demo crash",
+        check: "workers started: as many as the pool has, and three",
+    },
+    Entry {
+        // A second try: the errors name those that died last.
+        file: "pool-demo/src/crash.rs",
+        text: "let pool = pool.task_timeout(limit).draws().start()?;",
+        instead: "let pool = pool.retries(1).task_timeout(limit).draws().start()?;",
+        run: "pool-demo crash",
+        check: "those that died are those that the errors name, and no others",
+    },
+    Entry {
+        // The successor is thought to have the PID of the dead one.
+        file: "pool-demo/src/crash.rs",
+        text: "other.name == dead.name && other.ts >= dead.ts",
+        instead: "other.pid == dead.pid && other.ts >= dead.ts",
+        run: "pool-demo crash",
+        check: "each of them has a successor of the same name, started after its end",
+    },
+    Entry {
+        // What a panic of the main thread does where nobody catches it.
+        file: "pool-demo/src/crash.rs",
+        text: r#"panic!("no square of {id}");"#,
+        instead: "std::process::exit(101);",
+        run: "pool-demo crash",
+        check: "the worker whose task panicked went on",
+    },
+    Entry {
+        // A second try: what dies is begun twice.
+        file: "pool-demo/src/crash.rs",
+        text: "let pool = pool.task_timeout(limit).draws().start()?;",
+        instead: "let pool = pool.retries(1).task_timeout(limit).draws().start()?;",
+        run: "pool-demo crash",
+        check: "every task was begun exactly once",
+    },
+    // pool-demo backpressure
+    Entry {
+        // Somebody counts from 1.
+        file: "pool-demo/src/backpressure.rs",
+        text: "let input = (0..tasks).map(|number| {",
+        instead: "let input = (1..tasks).map(|number| {",
+        run: "pool-demo backpressure --tasks 1000",
+        check: "every input came back exactly once",
+    },
+    Entry {
+        // Ten tasks are sent in one go.
+        file: "pool-demo/src/backpressure.rs",
+        text: "pool.imap_unordered(input, 1)",
+        instead: "pool.imap_unordered(input, 10)",
+        run: "pool-demo backpressure --tasks 1000",
+        check: "two inputs for each worker had been read when the first result came",
+    },
+    Entry {
+        // Ten tasks are sent in one go.
+        file: "pool-demo/src/backpressure.rs",
+        text: "pool.imap_unordered(input, 1)",
+        instead: "pool.imap_unordered(input, 10)",
+        run: "pool-demo backpressure --tasks 1000",
+        check: "of slow tasks never more were ahead",
+    },
+    Entry {
+        // The whole input is read first.
+        file: "pool-demo/src/backpressure.rs",
+        text: "pool.imap_unordered(input, 1)",
+        instead: "pool.map(input, Some(1))",
+        run: "pool-demo backpressure",
+        check: "of tiny ones no more than twice what the workers may have, few or many",
+    },
+    Entry {
+        // What is ahead is taken for what was read meanwhile. Never nothing: it was just
+        // filled up.
+        file: "pool-demo/src/backpressure.rs",
+        text: "let before = read.get();",
+        instead: "let before = flow.results;",
+        run: "pool-demo backpressure --tasks 1000",
+        check: "while nobody took a result no input was read",
+    },
+    Entry {
+        // The whole input is read first.
+        file: "pool-demo/src/backpressure.rs",
+        text: "pool.imap_unordered(input, 1)",
+        instead: "pool.map(input, Some(1))",
+        run: "pool-demo backpressure",
+        check: "for ten times as many neither parent nor worker needs more memory",
+    },
     // thread-demo start-join
     Entry {
         // The thread's number is taken for that of its process.
