@@ -336,7 +336,7 @@ fn judge(options: &Options, outcomes: &[Outcome<Square>]) -> Result<()> {
     let goes_on = !bad_pids.contains(&pid)
         || begun
             .iter()
-            .any(|(other, span)| *other == pid && span.begin >= end);
+            .any(|(other, span)| *other == pid && span.begin > end);
     let after = if goes_on { "it goes on" } else { "it ends" };
     fact!("after_a_panic", after);
     check!(

@@ -156,7 +156,7 @@ fn a_file_that_could_be_written_is_left_alone_when_the_run_fails() {
 fn refused_after(made: u32, demo: &str, args: &str) -> Run {
     let when = made + 1;
     Run::shell(&format!(
-        "strace -f -qq -o /dev/null \
+        "strace -f --seccomp-bpf -qq -o /dev/null -e trace=clone,clone3,fork,vfork \
          -e inject=clone,clone3,fork,vfork:error=EAGAIN:when={when}+ {{{demo}}} {args}"
     ))
 }
