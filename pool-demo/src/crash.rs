@@ -207,10 +207,10 @@ fn wait_for_successors(outcomes: &[Outcome<Square>], options: &Options) -> Resul
     let start = Instant::now();
     while start.elapsed() < MOST_TIME_TO_WAIT {
         let events = events()?;
-        let pids = |category| pids(&events, category);
-        let (started, reaped) = (pids("started"), pids("reaped"));
-        let all_reaped = dead_in(outcomes).iter().all(|pid| reaped.contains(pid));
-        if all_reaped && started.len() - reaped.len() >= options.workers.into() {
+        let count = |category| events.iter().filter(|event| event.cat == category).count();
+        let (started, reaped) = (count("started"), count("reaped"));
+        let all_reaped = reaped >= dead_in(outcomes).len();
+        if all_reaped && started - reaped >= options.workers.into() {
             return Ok(());
         }
         // What the pool says when it cannot start one.
@@ -223,11 +223,6 @@ fn wait_for_successors(outcomes: &[Outcome<Square>], options: &Options) -> Resul
         thread::sleep(Duration::from_millis(1));
     }
     Ok(()) // the checks say who is missing
-}
-
-fn pids(events: &[Event], category: &str) -> Vec<u32> {
-    let events = events.iter().filter(|event| event.cat == category);
-    events.map(|event| event.pid).collect()
 }
 
 /// The PIDs that the errors name.
@@ -306,7 +301,8 @@ fn judge(options: &Options, outcomes: &[Outcome<Square>]) -> Result<()> {
         Failure::TimedOut { pid, limit }.to_string()
     );
 
-    let started = pids(&events, "started").len();
+    let started = events.iter().filter(|event| event.cat == "started");
+    let started = started.count();
     fact!("workers_started", started);
     check!(
         "workers started: as many as the pool has, and three",

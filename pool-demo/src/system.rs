@@ -1,5 +1,7 @@
 //! Ends of a process that differ between systems.
 
+use shared_core::ending::exit_now;
+
 /// Ends this process as a failed assertion in C does: SIGABRT (abort(3)). A file
 /// with its memory may be left (core(5)); not here.
 pub fn abort_without_core_file() -> ! {
@@ -19,5 +21,5 @@ pub fn abort_without_core_file() -> ! {
 pub fn kill_this_process() -> ! {
     #[cfg(unix)]
     let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
-    std::process::exit(1)
+    exit_now(1)
 }
