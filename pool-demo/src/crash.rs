@@ -39,7 +39,7 @@ pub struct Options {
     #[arg(long, default_value_t = 4, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=32))]
     workers: u16,
-    /// How long a task may run, in ms; most take a quarter of it (100 to 60000)
+    /// How long a task may run, in ms; most take a tenth of it (100 to 60000)
     #[arg(long, default_value_t = 500, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(100..=60_000))]
     limit_ms: u32,
@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<()> {
 
     // Each task in a chunk of its own: a worker that dies takes a chunk with it.
     let mapping = waiting!("map");
-    let outcomes = pool.map(tasks(options, limit / 4), Some(1));
+    let outcomes = pool.map(tasks(options, limit / 10), Some(1));
     drop(mapping);
     let results = outcomes.iter().flatten().count();
     if interrupt::happened() {
