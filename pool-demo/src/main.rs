@@ -5,6 +5,7 @@ mod crash;
 mod interrupt;
 mod system;
 mod tasks;
+mod wordcount;
 
 use pool_demo::worker;
 use shared_core::cli::{Files, Question};
@@ -16,6 +17,7 @@ enum Lesson {
     Tasks(tasks::Options),
     Crash(crash::Options),
     Backpressure(backpressure::Options),
+    Wordcount(wordcount::Options),
 }
 
 impl Lessons for Lesson {
@@ -27,6 +29,7 @@ impl Lessons for Lesson {
             Self::Tasks(options) => tasks::run(options),
             Self::Crash(options) => crash::run(options),
             Self::Backpressure(options) => backpressure::run(options),
+            Self::Wordcount(options) => wordcount::run(options),
         }
     }
 
@@ -35,6 +38,7 @@ impl Lessons for Lesson {
             Self::Tasks(_) => tasks::QUESTIONS,
             Self::Crash(_) => crash::QUESTIONS,
             Self::Backpressure(_) => backpressure::QUESTIONS,
+            Self::Wordcount(_) => wordcount::QUESTIONS,
         }
     }
 
@@ -43,17 +47,20 @@ impl Lessons for Lesson {
             Self::Tasks(_) => files!("tasks", "pool"),
             Self::Crash(_) => files!("crash", "crash"),
             Self::Backpressure(_) => files!("backpressure", "backpressure"),
+            Self::Wordcount(_) => files!("wordcount", "wordcount"),
         }
     }
 }
 
 fn main() -> ExitCode {
     // A worker is this same program, started as `pool-demo worker`.
-    if let Some(status) = worker::main(&[
+    let tasks = [
         worker::of::<tasks::Sleep>(),
         worker::of::<crash::Square>(),
         worker::of::<backpressure::Work>(),
-    ]) {
+        worker::of::<wordcount::Piece>(),
+    ];
+    if let Some(status) = worker::main(&tasks) {
         return status;
     }
     shared_core::main::<Lesson>()
