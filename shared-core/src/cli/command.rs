@@ -2,7 +2,7 @@
 
 use super::{Lessons, Options};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, Args, Command, Error};
+use clap::{ArgAction, ArgMatches, Args, Command, Error};
 use serde_json::{Map, Value};
 use std::ffi::{OsStr, OsString};
 
@@ -71,12 +71,22 @@ pub(super) fn chosen_options(
     let given = matches.subcommand_matches(name);
     let given = given.or_else(|| defaults.as_ref()?.subcommand_matches(name));
     let own = command.find_subcommand(name).into_iter();
-    let own = own.flat_map(Command::get_arguments).map(clap::Arg::get_id);
-    let value = |id: &clap::Id| {
-        let mut words = given?.get_raw(id.as_str()).into_iter().flatten();
-        let word = words.next()?.to_string_lossy().into_owned();
-        let number = word.parse::<i64>().map(Value::from);
-        Some((id.to_string(), number.unwrap_or(Value::String(word))))
+    let own = own.flat_map(Command::get_arguments);
+    let value = |arg: &clap::Arg| {
+        let id = arg.get_id().as_str();
+        let words = given?.get_raw(id).into_iter().flatten();
+        let mut values = words.map(|word| {
+            let word = word.to_string_lossy().into_owned();
+            let number = word.parse::<i64>().map(Value::from);
+            number.unwrap_or(Value::String(word))
+        });
+        let takes_many = matches!(arg.get_action(), ArgAction::Append);
+        let value = if takes_many {
+            values.collect()
+        } else {
+            values.next()?
+        };
+        Some((id.to_owned(), value))
     };
     own.filter_map(value).collect()
 }
