@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 /// digit: it is in no word, and in UTF-8 no part of another character (utf-8(7)).
 ///
 /// A word is a run of letters and digits, in lower case; bytes that are not UTF-8
-/// are in no word. (One of more than 64 KiB may be cut.) If all files together have
-/// at most 1 MiB, the parent counts them once more, alone and without cuts.
+/// are in no word. (One of more than 64 KiB may be cut.) If there are at most 1000
+/// files of together 1 MiB, the parent counts once more, alone and without cuts.
 ///
 /// Try: cargo run -p pool-demo -- wordcount --threads --top 5
 ///
@@ -259,7 +259,7 @@ struct Pieces<'a> {
     /// The one that is being read.
     folder: Option<(PathBuf, ReadDir)>,
     /// What is left of the file at hand.
-    rest: Piece,
+    rest: Option<Piece>,
     piece_bytes: u64,
     number: u64,
     tally: &'a Mutex<Tally>,
@@ -271,13 +271,13 @@ impl<'a> Pieces<'a> {
             given: options.paths.iter(),
             folders: Vec::new(),
             folder: None,
-            rest: Piece::default(),
+            rest: None,
             piece_bytes: options.piece_bytes.into(),
             number: 0,
             tally,
         };
         if options.paths.is_empty() {
-            pieces.rest = pieces.whole(None, LICENCE.len() as u64);
+            pieces.rest = Some(pieces.whole(None, LICENCE.len() as u64));
         }
         pieces
     }
@@ -335,14 +335,16 @@ impl Iterator for Pieces<'_> {
     type Item = Piece;
 
     fn next(&mut self) -> Option<Piece> {
-        while self.rest.begin == self.rest.end {
-            self.rest = self.next_file()?;
-        }
-        let mut piece = self.rest.clone();
+        let mut rest = match self.rest.take() {
+            Some(rest) => rest,
+            None => self.next_file()?,
+        };
+        let mut piece = rest.clone();
         piece.end = piece.size.min(piece.begin + self.piece_bytes);
         piece.number = self.number;
         self.number += 1;
-        self.rest.begin = piece.end;
+        rest.begin = piece.end;
+        self.rest = (rest.begin < rest.end).then_some(rest); // an empty file is one piece
         Some(piece)
     }
 }
@@ -354,6 +356,10 @@ fn usize_of(bytes: u64) -> io::Result<usize> {
 fn failed(path: &Path, error: &io::Error) -> String {
     format!("failed to read {}: {}", path.display(), cause(error))
 }
+
+/// Up to so much the parent counts once more.
+const SMALL_BYTES: u64 = 1 << 20;
+const SMALL_FILES: usize = 1000;
 
 /// What is known of all pieces together.
 struct Tally {
@@ -386,13 +392,13 @@ impl Tally {
     }
 
     fn list(&mut self, whole: &Piece) {
-        const SMALL: u64 = 1 << 20;
         self.listed_bytes += whole.size;
         self.bar.inc_length(whole.size);
-        let small = self.small.take();
-        self.small = small.filter(|_| self.listed_bytes <= SMALL);
         if let Some(small) = &mut self.small {
             small.push(whole.clone());
+            if self.listed_bytes > SMALL_BYTES || small.len() > SMALL_FILES {
+                self.small = None;
+            }
         }
     }
 
@@ -424,6 +430,19 @@ impl Tally {
         let mut words: Vec<_> = self.counts.iter().collect();
         words.sort_by_key(|(word, count)| (u64::MAX - **count, *word));
         words.into_iter()
+    }
+
+    /// A few of the words that it has not as often as the other one.
+    fn differs_from(&self, other: &Self) -> Vec<String> {
+        let words: BTreeSet<&String> = self.counts.keys().chain(other.counts.keys()).collect();
+        let count = |tally: &Self, word: &str| tally.counts.get(word).copied().unwrap_or(0);
+        let both = words
+            .into_iter()
+            .map(|word| (word, count(self, word), count(other, word)));
+        let different = both.filter(|(_, here, there)| here != there).take(3);
+        different
+            .map(|(word, here, there)| format!("{word}: {here}, not {there}"))
+            .collect()
     }
 }
 
@@ -469,24 +488,26 @@ fn judge(options: &Options, tally: &Tally) -> Result<()> {
         check!("worker processes read all pieces", others, vec![0; 0]);
     }
 
-    if let Some(uncut) = tally.small.as_ref().filter(|_| tally.failed.is_empty()) {
-        let _span = span!("alone");
+    let uncut = tally.small.as_ref().filter(|_| tally.failed.is_empty());
+    let counting = span!("alone");
+    let uncut = uncut.map(|files| {
+        files
+            .iter()
+            .map(Piece::count)
+            .collect::<Result<Vec<_>, _>>()
+    });
+    drop(counting);
+    // Unless a file has gone meanwhile.
+    if let Some(Ok(uncut)) = uncut {
         let mut alone = Tally::new(ProgressBar::hidden());
-        for file in uncut {
-            alone.add(Ok(file.count()));
+        for counted in uncut {
+            alone.add(Ok(Ok(counted)));
         }
         let too_many = tally.words.cast_signed() - alone.words.cast_signed();
         fact!("words_too_many", too_many);
-        let words: BTreeSet<&String> = tally.counts.keys().chain(alone.counts.keys()).collect();
-        let count = |tally: &Tally, word: &str| tally.counts.get(word).copied().unwrap_or(0);
-        let both = words
-            .iter()
-            .map(|word| (word, count(tally, word), count(&alone, word)));
-        let different = both.filter(|(_, all, alone)| all != alone).take(3);
-        let different = different.map(|(word, all, alone)| format!("{word} {all}, not {alone}"));
         check!(
             "without cuts the parent alone counts each word as often",
-            different.collect::<Vec<_>>(),
+            tally.differs_from(&alone),
             vec![""; 0]
         );
     }
