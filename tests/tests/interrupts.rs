@@ -65,6 +65,28 @@ fn ctrl_c_ends_a_pool_with_one_line() {
 }
 
 #[test]
+fn ctrl_c_ends_a_count_of_words_with_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("words");
+    let file = std::fs::File::create(&path).expect("a file");
+    file.set_len(1 << 40).expect("a size"); // it takes days
+    for (mode, at_work) in [
+        ("--workers=2", "worker processes: 2"),
+        ("--threads", "threads"),
+    ] {
+        let run = Run::program("pool-demo").args(["wordcount", mode]);
+        let mut run = run.args([&path]).start();
+        let parent = speaker(&mut run, at_work);
+        kill(parent, Signal::SIGINT).expect("kill");
+        let end = run.finish().expect_status(130);
+        let lines: Vec<&str> = end.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "{end:#?}");
+        let line = lines[0].strip_prefix("pool-demo: interrupted: ");
+        assert!(line.is_some_and(|line| line.ends_with(" pieces counted, the others not")));
+    }
+}
+
+#[test]
 fn sigterm_ends_a_pool() {
     for _ in 0..20 {
         let mut run = pool_at_work().start();

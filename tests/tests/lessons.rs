@@ -432,6 +432,20 @@ fn an_input_is_ahead_of_the_results_by_no_more_than_the_workers_may_have() {
         assert!(number(&summary, "many_most_ahead") <= 2050 * workers);
         assert_eq!(number(&summary, "read_in_the_pauses"), 0);
         assert_eq!(summary["checks"].as_array().map(Vec::len), Some(6));
+fn words_are_counted_by_workers_or_by_threads_of_the_parent() {
+    for (mode, reader) in [("--workers=3", "the workers"), ("--threads", "the parent")] {
+        let run = json("pool-demo", &["wordcount", mode]).expect_status(0);
+        let (events, summary) = (run.json(), run.summary());
+        let parent = &events[0]["pid"];
+        let began = |event: &&Value| event["ph"] == "B" && event["name"] != "alone";
+        let pieces: Vec<&Value> = of(&events, "span").filter(began).collect();
+        assert_eq!(pieces.len(), 12);
+        let by_parent = |event: &&Value| event["pid"] == *parent;
+        let by_parent = pieces.iter().copied().filter(by_parent).count();
+        assert_eq!(by_parent, if reader == "the parent" { 12 } else { 0 });
+        assert_eq!(summary["facts"]["reader"], reader);
+        assert_eq!(summary["facts"]["words_too_many"], 0);
+        assert_eq!(summary["checks"].as_array().map(Vec::len), Some(4));
     }
 }
 

@@ -967,6 +967,57 @@ pub const ENTRIES: &[Entry] = &[
         instead: "pool.map(input, Some(1))",
         run: "pool-demo backpressure",
         check: "for ten times as many neither parent nor worker needs more memory",
+    // pool-demo wordcount
+    Entry {
+        // A piece begins where it was to begin, in the middle of a word that the
+        // piece before it has too.
+        file: "pool-demo/src/wordcount.rs",
+        text: "let begin = if is_first { 0 } else { cut(&bytes, 0) };",
+        instead: "let begin = if is_first { 0 } else { 0 };",
+        run: "pool-demo wordcount",
+        check: "each byte was in exactly one piece",
+    },
+    Entry {
+        // Only as many pieces as there are workers.
+        file: "pool-demo/src/wordcount.rs",
+        text: "pool.imap_unordered(pieces, 1)",
+        instead: "pool.imap_unordered(pieces.take(4), 1)",
+        run: "pool-demo wordcount",
+        check: "each byte was in exactly one piece",
+    },
+    Entry {
+        // The table of one piece takes the place of the others.
+        file: "pool-demo/src/wordcount.rs",
+        text: "*self.counts.entry(word).or_insert(0) += count;",
+        instead: "*self.counts.entry(word).or_insert(0) = count;",
+        run: "pool-demo wordcount",
+        check: "the counts of all words add up to the number of words",
+    },
+    Entry {
+        // The parent does the work itself.
+        file: "pool-demo/src/wordcount.rs",
+        text: "for counted in pool.imap_unordered(pieces, 1) {",
+        instead: "for counted in pieces.map(|piece| Ok(piece.run())) {",
+        run: "pool-demo wordcount",
+        check: "worker processes read all pieces",
+    },
+    Entry {
+        // There are no threads.
+        file: "pool-demo/src/wordcount.rs",
+        text: "    if options.threads {
+        count_on_threads(",
+        instead: "    if false {
+        count_on_threads(",
+        run: "pool-demo wordcount --threads",
+        check: "threads of the parent read all pieces",
+    },
+    Entry {
+        // It is cut where it was to be cut, also inside of a word.
+        file: "pool-demo/src/wordcount.rs",
+        text: "    at + cut.unwrap_or(rest.len())",
+        instead: "    at + cut.unwrap_or(rest.len()).min(0)",
+        run: "pool-demo wordcount",
+        check: "without cuts the parent alone counts each word as often",
     },
     // thread-demo start-join
     Entry {
