@@ -432,6 +432,10 @@ fn an_input_is_ahead_of_the_results_by_no_more_than_the_workers_may_have() {
         assert!(number(&summary, "many_most_ahead") <= 2050 * workers);
         assert_eq!(number(&summary, "read_in_the_pauses"), 0);
         assert_eq!(summary["checks"].as_array().map(Vec::len), Some(6));
+    }
+}
+
+#[test]
 fn words_are_counted_by_workers_or_by_threads_of_the_parent() {
     for (mode, reader) in [("--workers=3", "the workers"), ("--threads", "the parent")] {
         let run = json("pool-demo", &["wordcount", mode]).expect_status(0);

@@ -247,41 +247,56 @@ fn a_word_that_lies_across_two_pieces_is_counted_once() {
 
 #[test]
 fn a_large_file_is_not_held_in_memory() {
+    const MIB: u64 = 1 << 20;
     let folder = folder();
     let path = folder.path().join("large");
     let file = File::create(&path).expect("a file");
     file.set_len(1 << 40).expect("a size"); // more than any machine has
-    let script = format!(
-        "exec {{pool-demo}} wordcount --workers 1 {}",
-        path.display()
-    );
-    let mut run = Run::shell(&script).start();
-    let parent = run.speaker("worker processes");
-    // It is under way: a second piece is only read when the first is done.
-    let worker = loop {
-        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
-        let children = children.expect("a process");
-        if let Some(worker) = children.split_whitespace().next() {
-            break worker.to_owned();
+    for (mode, at_work) in [
+        ("--workers=1", "worker processes"),
+        ("--threads", "threads: 4"),
+    ] {
+        let run = Run::program("pool-demo").args(["wordcount", mode]);
+        let mut run = run.args([&path]).start();
+        let parent = run.speaker(at_work);
+        let reader = if mode == "--threads" {
+            parent.to_string()
+        } else {
+            child_of(parent)
+        };
+        // It reads piece after piece, each of 4 MiB.
+        while number(&reader, "io", "rchar:") < 40 * MIB {
+            std::thread::yield_now();
         }
-        std::thread::yield_now();
-    };
-    let number = |file: &str, name: &str| -> u64 {
-        let text = fs::read_to_string(file).expect("a process");
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|rest| rest.split_whitespace().next());
-        number.and_then(|n| n.parse().ok()).expect("a number")
-    };
-    while number(&format!("/proc/{worker}/io"), "rchar:") < 5 * (4 << 20) {
-        std::thread::yield_now();
+        for pid in [&parent.to_string(), &reader] {
+            let kib = number(pid, "status", "VmHWM:");
+            assert!(kib << 10 < 40 * MIB, "{mode}: {kib} KiB");
+        }
+        let parent = nix::unistd::Pid::from_raw(parent);
+        nix::sys::signal::kill(parent, nix::sys::signal::Signal::SIGINT).expect("kill");
+        let _ = run.finish().expect_status(130);
     }
-    for pid in [&parent.to_string(), &worker] {
-        let kib = number(&format!("/proc/{pid}/status"), "VmHWM:");
-        assert!(kib < 32 << 10, "{kib} KiB");
-    }
-    let parent = nix::unistd::Pid::from_raw(parent);
-    nix::sys::signal::kill(parent, nix::sys::signal::Signal::SIGINT).expect("kill");
-    let _ = run.finish().expect_status(130);
+}
+
+/// A child of this process; there is one.
+fn child_of(parent: i32) -> String {
+    let processes = fs::read_dir("/proc").expect("a folder").flatten();
+    let names = processes.map(|process| process.file_name().to_string_lossy().into_owned());
+    let mut pids = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let child = pids.find(|pid| {
+        // It may have ended.
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains(&format!("\nPPid:\t{parent}\n"))
+    });
+    child.expect("a child")
+}
+
+/// What the kernel says of a process after `name`.
+fn number(pid: &str, file: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("a process");
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next());
+    number.and_then(|n| n.parse().ok()).expect("a number")
 }
 
 #[test]

@@ -967,6 +967,7 @@ pub const ENTRIES: &[Entry] = &[
         instead: "pool.map(input, Some(1))",
         run: "pool-demo backpressure",
         check: "for ten times as many neither parent nor worker needs more memory",
+    },
     // pool-demo wordcount
     Entry {
         // A piece begins where it was to begin, in the middle of a word that the
