@@ -2,14 +2,12 @@
 //!
 //! Nothing to `cargo add`.
 
-use std::collections::HashMap;
-use std::process::{self, Command, Stdio};
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::{env, io};
 
-const TEXT: &str = "How much wood would a woodchuck chuck \
-    if a woodchuck could chuck wood? He would chuck, he would, \
-    as much as he could, and chuck as much wood as a woodchuck \
-    would if a woodchuck could chuck wood.";
+const TEXT: &str = "How much wood would a woodchuck chuck if a woodchuck \
+    could chuck wood? As much wood as a woodchuck would chuck.";
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = env::args().collect();
@@ -17,9 +15,7 @@ fn main() -> io::Result<()> {
         count(begin.parse().unwrap_or(0), end.parse().unwrap_or(0));
         return Ok(());
     }
-    println!("pid {}: I am the parent", process::id());
-    let mut workers = Vec::new();
-    let mut begin = 0;
+    let (mut workers, mut begin) = (Vec::new(), 0);
     for quarter in 1..=4 {
         // This piece ends where the next one begins.
         let end = cut(TEXT.len() * quarter / 4);
@@ -31,18 +27,18 @@ fn main() -> io::Result<()> {
         workers.push(worker);
         begin = end;
     }
-
-    let mut counts = HashMap::new();
+    let mut counts = BTreeMap::new();
     for worker in workers {
         let output = worker.wait_with_output()?;
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             let (word, count) = line.split_once(' ').unwrap_or((line, ""));
-            *counts.entry(word.to_owned()).or_insert(0) += count.parse::<usize>().unwrap_or(0);
+            let count: usize = count.parse().unwrap_or(0);
+            *counts.entry(word.to_owned()).or_insert(0) += count;
         }
     }
     println!("words: {}", counts.values().sum::<usize>());
     let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(word, count)| (usize::MAX - count, word.clone()));
+    counts.sort_by_key(|(_, count)| usize::MAX - count);
     for (word, count) in counts.iter().take(3) {
         println!("{count:>7} {word}");
     }
@@ -51,7 +47,7 @@ fn main() -> io::Result<()> {
 
 /// The first place from `at` on that is in no word.
 fn cut(at: usize) -> usize {
-    // Break it: return `at`, and there are words too many.
+    // Break it: return `at`, and it is no longer 21 words.
     let rest = TEXT.bytes().skip(at);
     at + rest.take_while(u8::is_ascii_alphanumeric).count()
 }
@@ -59,7 +55,7 @@ fn cut(at: usize) -> usize {
 /// What runs in a worker: it says its counts on stdout.
 fn count(begin: usize, end: usize) {
     let words = TEXT[begin..end].split(|c: char| !c.is_alphanumeric());
-    let mut counts = HashMap::new();
+    let mut counts = BTreeMap::new();
     for word in words.filter(|word| !word.is_empty()) {
         *counts.entry(word.to_lowercase()).or_insert(0) += 1;
     }

@@ -974,7 +974,7 @@ pub const ENTRIES: &[Entry] = &[
         // piece before it has too.
         file: "pool-demo/src/wordcount.rs",
         text: "let begin = if is_first { 0 } else { cut(&bytes, 0) };",
-        instead: "let begin = if is_first { 0 } else { 0 };",
+        instead: "let begin = usize::from(is_first) - usize::from(is_first);",
         run: "pool-demo wordcount",
         check: "each byte was in exactly one piece",
     },
@@ -997,8 +997,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // The parent does the work itself.
         file: "pool-demo/src/wordcount.rs",
-        text: "for counted in pool.imap_unordered(pieces, 1) {",
-        instead: "for counted in pieces.map(|piece| Ok(piece.run())) {",
+        text: "pool.imap_unordered(pieces, 1)",
+        instead: "pool.imap_unordered(std::iter::empty::<Piece>(), 1)
+            .chain(pieces.map(|piece| Ok(piece.run())))",
         run: "pool-demo wordcount",
         check: "worker processes read all pieces",
     },
@@ -1016,7 +1017,7 @@ pub const ENTRIES: &[Entry] = &[
         // It is cut where it was to be cut, also inside of a word.
         file: "pool-demo/src/wordcount.rs",
         text: "    at + cut.unwrap_or(rest.len())",
-        instead: "    at + cut.unwrap_or(rest.len()).min(0)",
+        instead: "    cut.map_or(at, |_| at)",
         run: "pool-demo wordcount",
         check: "without cuts the parent alone counts each word as often",
     },
