@@ -14,7 +14,7 @@ use rayon::iter::{ParallelBridge, ParallelIterator};
 use serde::{Deserialize, Serialize};
 use shared_core::cli::{Interrupted, Question};
 use shared_core::report::events;
-use shared_core::{Context, Result, bail, cause, check, complain, fact, report, span, who};
+use shared_core::{Result, anyhow, bail, cause, check, complain, fact, report, span, who};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::{File, ReadDir};
@@ -63,8 +63,8 @@ pub struct Options {
 /// What `--predict` asks.
 pub const QUESTIONS: &[Question] = &[
     Question {
-        text: "It is to be cut every {piece_bytes} bytes, wherever that is. How many words more \
-               are counted than without a cut?",
+        text: "The text is to be cut every {piece_bytes} bytes, be it in a word. How many words \
+               more are counted than without cuts?",
         choices: &[],
         fact: "words_too_many",
         is_a_race: false,
@@ -136,7 +136,8 @@ fn count_on_threads(threads: u16, pieces: Pieces<'_>, tally: &Mutex<Tally>) -> R
     let done = pool.build_scoped(rayon::ThreadBuilder::run, |pool| {
         pool.install(|| pieces.par_bridge().for_each(count));
     });
-    done.context("failed to start a thread")
+    // Its cause would say the same once more.
+    done.map_err(|error| anyhow!("failed to start a thread: {error}"))
 }
 
 /// A piece of a text: what is sent to a worker.

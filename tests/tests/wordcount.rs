@@ -248,6 +248,23 @@ fn a_word_that_lies_across_two_pieces_is_counted_once() {
 }
 
 #[test]
+fn a_piece_whose_worker_is_killed_is_counted_all_the_same() {
+    let folder = folder();
+    let text = write(folder.path(), "text", "one two ".repeat(1 << 20));
+    let run = Run::program("pool-demo").args(["wordcount", "--workers=1"]);
+    let mut run = run.args([&text]).start();
+    let parent = run.speaker("worker processes");
+    let worker = child_of(parent).parse().expect("a PID");
+    let worker = nix::unistd::Pid::from_raw(worker);
+    nix::sys::signal::kill(worker, nix::sys::signal::Signal::SIGKILL).expect("kill");
+    let run = run.finish().expect_status(0);
+    for line in ["1048576 one\n", "1048576 two\n"] {
+        assert!(run.stdout.contains(line), "{run:#?}");
+    }
+    assert!(run.stdout.contains("✔ each byte was in exactly one piece"));
+}
+
+#[test]
 fn a_large_file_is_not_held_in_memory() {
     const MIB: u64 = 1 << 20;
     let folder = folder();
