@@ -5,21 +5,24 @@
 //! To copy: examples/wordcount.rs, the same cuts, with a process for each piece of
 //! one text.
 
+mod listing;
+mod piece;
+#[cfg(test)]
+mod tests;
+
 use crate::interrupt;
 use indicatif::{ProgressBar, ProgressStyle};
+use listing::Pieces;
 use parking_lot::Mutex;
+pub use piece::{Counted, Piece};
 use pool_demo::{Outcome, Pool, Task};
 use rayon::ThreadPoolBuilder;
 use rayon::iter::{ParallelBridge, ParallelIterator};
-use serde::{Deserialize, Serialize};
 use shared_core::cli::{Interrupted, Question};
 use shared_core::report::events;
-use shared_core::{Result, anyhow, bail, cause, check, complain, fact, report, span, who};
+use shared_core::{Result, anyhow, bail, check, complain, fact, report, span, who};
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsString;
-use std::fs::{File, ReadDir};
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Workers count the words of files, piece by piece
 ///
@@ -140,29 +143,6 @@ fn count_on_threads(threads: u16, pieces: Pieces<'_>, tally: &Mutex<Tally>) -> R
     done.map_err(|error| anyhow!("failed to start a thread: {error}"))
 }
 
-/// A piece of a text: what is sent to a worker.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Piece {
-    /// Without a file: the licence, which each of the processes has in it. (No
-    /// `PathBuf`: serde sends only those that are UTF-8.)
-    file: Option<OsString>,
-    /// Where it begins and ends, before that is moved to where it can be cut.
-    begin: u64,
-    end: u64,
-    /// The size of the whole text when it was looked for.
-    size: u64,
-    number: u64,
-}
-
-/// What is sent back.
-#[derive(Serialize, Deserialize)]
-pub struct Counted {
-    pid: u32,
-    bytes: u64,
-    words: u64,
-    counts: HashMap<String, u64>,
-}
-
 impl Task for Piece {
     type Output = Result<Counted, String>;
 
@@ -176,187 +156,8 @@ impl Task for Piece {
     }
 }
 
-/// What is counted if nothing else is named.
-const LICENCE: &str = include_str!("../../LICENSE-APACHE");
-
 /// A picture of more pieces shows nothing.
 const DRAWN: u64 = 1000;
-
-impl Piece {
-    fn count(&self) -> Result<Counted, String> {
-        let bytes = match &self.file {
-            None => self.read(Cursor::new(LICENCE)),
-            Some(file) => File::open(file).and_then(|file| self.read(file)),
-        };
-        let path = Path::new(self.file.as_deref().unwrap_or_default());
-        let bytes = bytes.map_err(|error| failed(path, &error))?;
-        Ok(count(&bytes))
-    }
-
-    /// Reads from where the text is cut at the beginning to where it is cut at the end.
-    fn read(&self, mut text: impl Read + Seek) -> io::Result<Vec<u8>> {
-        let behind = LONGEST.min(usize_of(self.size - self.end)?);
-        let length = usize_of(self.end - self.begin)?;
-        let mut bytes = Vec::with_capacity(length + behind);
-        text.seek(SeekFrom::Start(self.begin))?;
-        text.take((length + behind) as u64)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() < length + behind {
-            return Err(io::Error::other("it is shorter than it was said to be"));
-        }
-        let is_first = self.begin == 0;
-        let begin = if is_first { 0 } else { cut(&bytes, 0) };
-        let end = cut(&bytes, length);
-        bytes.truncate(end);
-        bytes.drain(..begin);
-        Ok(bytes)
-    }
-}
-
-/// Where a text is cut that was to be cut at `at`, the same for the piece before and
-/// for the piece behind: so each word is in one of them.
-fn cut(bytes: &[u8], at: usize) -> usize {
-    let rest = &bytes[at..];
-    let rest = &rest[..rest.len().min(LONGEST)];
-    let is_in_no_word = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
-    let is_within = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000; // a character
-    let cut = match rest.iter().position(is_in_no_word) {
-        None if rest.len() == LONGEST => rest.iter().position(|byte| !is_within(byte)),
-        cut => cut,
-    };
-    at + cut.unwrap_or(rest.len())
-}
-
-/// A word may be cut that has more bytes.
-const LONGEST: usize = 1 << 16;
-
-fn count(bytes: &[u8]) -> Counted {
-    let (mut words, mut counts) = (0, HashMap::<String, u64>::new());
-    let mut lower = String::new();
-    let texts = bytes.utf8_chunks().map(|chunk| chunk.valid());
-    let all = texts.flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
-    for word in all.filter(|word| !word.is_empty()) {
-        words += 1;
-        lower.clear();
-        lower.extend(word.chars().flat_map(char::to_lowercase));
-        match counts.get_mut(&lower) {
-            Some(count) => *count += 1,
-            None => drop(counts.insert(lower.clone(), 1)),
-        }
-    }
-    Counted {
-        pid: who::pid(),
-        bytes: bytes.len() as u64,
-        words,
-        counts,
-    }
-}
-
-/// The pieces of all files; a file is looked for when its first piece is wanted.
-struct Pieces<'a> {
-    given: std::slice::Iter<'a, PathBuf>,
-    /// Still to be opened.
-    folders: Vec<PathBuf>,
-    /// The one that is being read.
-    folder: Option<(PathBuf, ReadDir)>,
-    /// What is left of the file at hand.
-    rest: Option<Piece>,
-    piece_bytes: u64,
-    number: u64,
-    tally: &'a Mutex<Tally>,
-}
-
-impl<'a> Pieces<'a> {
-    fn of(options: &'a Options, tally: &'a Mutex<Tally>) -> Self {
-        let mut pieces = Self {
-            given: options.paths.iter(),
-            folders: Vec::new(),
-            folder: None,
-            rest: None,
-            piece_bytes: options.piece_bytes.into(),
-            number: 0,
-            tally,
-        };
-        if options.paths.is_empty() {
-            pieces.rest = Some(pieces.whole(None, LICENCE.len() as u64));
-        }
-        pieces
-    }
-
-    fn whole(&self, file: Option<PathBuf>, size: u64) -> Piece {
-        let piece = Piece {
-            file: file.map(PathBuf::into_os_string),
-            end: size,
-            size,
-            ..Piece::default()
-        };
-        self.tally.lock().list(&piece);
-        piece
-    }
-
-    fn next_file(&mut self) -> Option<Piece> {
-        loop {
-            let (path, metadata, was_given) = if let Some((path, folder)) = &mut self.folder {
-                match folder.next() {
-                    Some(Ok(entry)) => (entry.path(), entry.metadata(), false),
-                    Some(Err(error)) => (path.clone(), Err(error), false),
-                    None => {
-                        self.folder = None;
-                        continue;
-                    }
-                }
-            } else if let Some(path) = self.folders.pop() {
-                match path.read_dir() {
-                    Ok(folder) => {
-                        self.folder = Some((path, folder));
-                        continue;
-                    }
-                    Err(error) => (path, Err(error), false),
-                }
-            } else {
-                // Here, and only here, a symbolic link is followed: so there is no loop.
-                let path = self.given.next()?;
-                (path.clone(), path.metadata(), true)
-            };
-            match metadata {
-                Ok(file) if file.is_file() => return Some(self.whole(Some(path), file.len())),
-                Ok(folder) if folder.is_dir() => self.folders.push(path),
-                Ok(_) if was_given => {
-                    let why = format!("skipped {}: neither a file nor a folder", path.display());
-                    self.tally.lock().fail(why);
-                }
-                Ok(_) => {}
-                Err(error) => self.tally.lock().fail(failed(&path, &error)),
-            }
-        }
-    }
-}
-
-impl Iterator for Pieces<'_> {
-    type Item = Piece;
-
-    fn next(&mut self) -> Option<Piece> {
-        let mut rest = match self.rest.take() {
-            Some(rest) => rest,
-            None => self.next_file()?,
-        };
-        let mut piece = rest.clone();
-        piece.end = piece.size.min(piece.begin + self.piece_bytes);
-        piece.number = self.number;
-        self.number += 1;
-        rest.begin = piece.end;
-        self.rest = (rest.begin < rest.end).then_some(rest); // an empty file is one piece
-        Some(piece)
-    }
-}
-
-fn usize_of(bytes: u64) -> io::Result<usize> {
-    usize::try_from(bytes).map_err(io::Error::other)
-}
-
-fn failed(path: &Path, error: &io::Error) -> String {
-    format!("failed to read {}: {}", path.display(), cause(error))
-}
 
 /// Up to so much the parent counts once more.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -513,104 +314,4 @@ fn judge(options: &Options, tally: &Tally) -> Result<()> {
         );
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Counts the text in pieces of this size, as the workers do.
-    fn in_pieces(text: &[u8], piece_bytes: usize) -> Tally {
-        let mut tally = Tally::new(ProgressBar::hidden());
-        for begin in (0..text.len()).step_by(piece_bytes) {
-            let piece = Piece {
-                begin: begin as u64,
-                end: text.len().min(begin + piece_bytes) as u64,
-                size: text.len() as u64,
-                ..Piece::default()
-            };
-            tally.add(Ok(Ok(count(&piece.read(Cursor::new(text)).unwrap()))));
-        }
-        tally
-    }
-
-    #[test]
-    fn wherever_a_text_is_cut_the_counts_are_the_same() {
-        let invalid = b"ab\xff\xfe c\xe2\x82d \xc3\xa9\x80\xc3 \xe4\xbd\xa0\xa0e\n".as_slice();
-        for text in [
-            b"".as_slice(),
-            b"x",
-            b"to be, or not to be",
-            b"  leading and trailing  \n",
-            "Stra\u{df}e, \u{cc}d\u{e9}e; \u{4f60}\u{597d}\u{3002}\u{4e16}\u{754c} \u{1d7d8}x"
-                .as_bytes(),
-            "\u{391}\u{3a3}'\u{391} \u{3a3}".as_bytes(),
-            &invalid.repeat(3),
-            LICENCE.as_bytes(),
-        ] {
-            let whole = in_pieces(text, text.len().max(1));
-            assert_eq!(whole.bytes, text.len() as u64);
-            for piece_bytes in 1..=text.len().min(40) {
-                let pieces = in_pieces(text, piece_bytes);
-                assert_eq!(pieces.bytes, whole.bytes);
-                assert_eq!(pieces.words, whole.words);
-                assert_eq!(pieces.counts, whole.counts);
-            }
-        }
-    }
-
-    #[test]
-    fn a_word_is_whole_up_to_the_limit_and_every_byte_is_in_one_piece_beyond_it() {
-        for (word, whole) in [
-            ("a".repeat(LONGEST - 1), true),
-            ("\u{e9}".repeat(LONGEST / 2 - 1), true),
-            ("a".repeat(3 * LONGEST), false),
-            ("\u{e9}".repeat(LONGEST), false),
-            ("\u{4f60}".repeat(LONGEST), false),
-        ] {
-            let text = format!("one {word} two");
-            for piece_bytes in [1009, 5000, LONGEST, LONGEST + 1] {
-                let pieces = in_pieces(text.as_bytes(), piece_bytes);
-                assert_eq!(pieces.bytes, text.len() as u64);
-                assert_eq!(pieces.counts.contains_key(&word), whole);
-                // It is cut between characters, and nothing of it is lost.
-                let letters = pieces.counts.iter();
-                let letters = letters.map(|(word, count)| word.len() as u64 * count);
-                assert_eq!(letters.sum::<u64>(), word.len() as u64 + 6);
-            }
-        }
-        let stray = [&b"a "[..], &vec![0x80; 3 * LONGEST], b" b"].concat();
-        for piece_bytes in [1000, LONGEST] {
-            let pieces = in_pieces(&stray, piece_bytes);
-            assert_eq!((pieces.bytes, pieces.words), (stray.len() as u64, 2));
-        }
-    }
-
-    #[test]
-    fn what_has_become_shorter_is_an_error() {
-        let piece = Piece {
-            end: 4,
-            size: 4,
-            ..Piece::default()
-        };
-        let error = piece.read(Cursor::new("abc")).unwrap_err();
-        assert_eq!(error.to_string(), "it is shorter than it was said to be");
-        let longer = piece.read(Cursor::new("abcdef")).unwrap();
-        assert_eq!(longer, b"abcd");
-    }
-
-    #[test]
-    fn a_path_that_is_no_text_is_sent_as_it_is() {
-        #[cfg(unix)]
-        let path: OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![0x61, 0xff]);
-        #[cfg(windows)]
-        let path: OsString = std::os::windows::ffi::OsStringExt::from_wide(&[0x61, 0xd800]);
-        let piece = Piece {
-            file: Some(path.clone()),
-            ..Piece::default()
-        };
-        let sent = postcard::to_stdvec(&piece).unwrap();
-        let received: Piece = postcard::from_bytes(&sent).unwrap();
-        assert_eq!(received.file, Some(path));
-    }
 }

@@ -972,7 +972,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // A piece begins where it was to begin, in the middle of a word that the
         // piece before it has too.
-        file: "pool-demo/src/wordcount.rs",
+        file: "pool-demo/src/wordcount/piece.rs",
         text: "let begin = if is_first { 0 } else { cut(&bytes, 0) };",
         instead: "let begin = usize::from(is_first) - usize::from(is_first);",
         run: "pool-demo wordcount",
@@ -1015,7 +1015,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         // It is cut where it was to be cut, also inside of a word.
-        file: "pool-demo/src/wordcount.rs",
+        file: "pool-demo/src/wordcount/piece.rs",
         text: "    at + cut.unwrap_or(rest.len())",
         instead: "    cut.map_or(at, |_| at)",
         run: "pool-demo wordcount",
