@@ -3,6 +3,7 @@
 mod backpressure;
 mod crash;
 mod interrupt;
+mod speed;
 mod system;
 mod tasks;
 mod wordcount;
@@ -18,6 +19,7 @@ enum Lesson {
     Crash(crash::Options),
     Backpressure(backpressure::Options),
     Wordcount(wordcount::Options),
+    Speed(speed::Options),
 }
 
 impl Lessons for Lesson {
@@ -30,6 +32,7 @@ impl Lessons for Lesson {
             Self::Crash(options) => crash::run(options),
             Self::Backpressure(options) => backpressure::run(options),
             Self::Wordcount(options) => wordcount::run(options),
+            Self::Speed(options) => speed::run(options),
         }
     }
 
@@ -39,6 +42,7 @@ impl Lessons for Lesson {
             Self::Crash(_) => crash::QUESTIONS,
             Self::Backpressure(_) => backpressure::QUESTIONS,
             Self::Wordcount(_) => wordcount::QUESTIONS,
+            Self::Speed(_) => speed::QUESTIONS,
         }
     }
 
@@ -48,6 +52,7 @@ impl Lessons for Lesson {
             Self::Crash(_) => files!("crash", "crash"),
             Self::Backpressure(_) => files!("backpressure", "backpressure"),
             Self::Wordcount(_) => files!("wordcount", "wordcount"),
+            Self::Speed(_) => files!("speed", "speed"),
         }
     }
 }
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         worker::of::<tasks::Sleep>(),
         worker::of::<crash::Square>(),
         worker::of::<backpressure::Work>(),
+        worker::of::<speed::Work>(),
         worker::of::<wordcount::Piece>(),
     ];
     if let Some(status) = worker::main(&tasks) {

@@ -44,7 +44,9 @@ pub fn measure_in_turn<const N: usize>(
 }
 
 impl Measurement {
-    fn of(mut times: Vec<Duration>) -> Self {
+    /// What these times come to, of which there must be one at least.
+    #[must_use]
+    pub fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
         let at = |quarter| times[(times.len() - 1) * quarter / 4];
         Self {

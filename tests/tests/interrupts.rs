@@ -87,6 +87,21 @@ fn ctrl_c_ends_a_count_of_words_with_one_line() {
 }
 
 #[test]
+fn ctrl_c_ends_work_that_is_not_the_pool_s() {
+    // Before and after there was a pool at work, which then is idle.
+    for (option, size, line) in [
+        ("--primes-below", "100000000", "computing: "),
+        ("--wait-ms", "3600000", "waiting: "),
+    ] {
+        let args = ["speed", option, size, "--rounds", "1"];
+        let mut run = Run::program("pool-demo").args(args).start();
+        let parent = speaker(&mut run, line);
+        kill(group(parent), Signal::SIGINT).expect("kill");
+        let _ = run.finish().expect_status(130);
+    }
+}
+
+#[test]
 fn sigterm_ends_a_pool() {
     for _ in 0..20 {
         let mut run = pool_at_work().start();

@@ -454,6 +454,37 @@ fn words_are_counted_by_workers_or_by_threads_of_the_parent() {
 }
 
 #[test]
+fn the_same_tasks_run_in_the_parent_on_its_threads_and_in_processes() {
+    let args = ["--workers", "3", "--tasks", "5", "--rounds", "2"];
+    let sizes = ["--primes-below", "100", "--wait-ms", "20", "--mib", "1"];
+    let run = json("pool-demo", &[&["speed"], &args[..], &sizes].concat());
+    let run = run.expect_status(0);
+    let (events, summary) = (run.json(), run.summary());
+    let moved = 2 * 5 * ((1 << 20) / 5);
+    assert_eq!(number(&summary, "copied_for_threads_bytes"), 0);
+    assert_eq!(number(&summary, "copied_for_processes_bytes"), moved);
+    let waited = &summary["facts"]["waiting_sequential_ms"];
+    assert!(waited.as_f64() >= Some(20.0), "{waited}");
+
+    // Two rounds of three kinds of work in five tasks, each of them in each way.
+    let parent = &events[0]["pid"];
+    let names = ["compute", "wait", "move"];
+    let tasks = events.iter().filter(|event| event["ph"] == "B");
+    let tasks = tasks.filter(|event| names.iter().any(|name| event["name"] == *name));
+    let mut counts = HashMap::new();
+    for task in tasks {
+        let way = match (&task["pid"] == parent, &task["tid"] == parent) {
+            (true, true) => "main thread",
+            (true, false) => "threads",
+            (false, _) => "processes",
+        };
+        *counts.entry(way).or_insert(0) += 1;
+    }
+    let each = ["main thread", "threads", "processes"].map(|way| (way, 2 * 3 * 5));
+    assert_eq!(counts, HashMap::from(each));
+}
+
+#[test]
 fn a_thread_has_the_pid_of_its_process_and_a_tid_of_its_own() {
     let run = json(
         "thread-demo",

@@ -33,7 +33,7 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 19] = [
+const MEASURED: [(&str, &str); 24] = [
     ("│ page faults: ", ""),
     ("│ at 0x", ":"),
     ("MiB, tables ", " KiB"),
@@ -51,6 +51,11 @@ const MEASURED: [(&str, &str); 19] = [
     (" tiny tasks: at most ", " ahead"),
     ("│ ahead: ", " of"),
     ("│ peak: ", ""),
+    ("│ sequential ", ""),
+    ("│ threads ", ""),
+    ("│ processes ", ""),
+    ("│ fastest: ", ""),
+    ("│ why: ", ""),
     // Which worker takes which task is not certain.
     ("worker ", " ←"),
     ("│ task ", " "),

@@ -1021,6 +1021,51 @@ pub const ENTRIES: &[Entry] = &[
         run: "pool-demo wordcount",
         check: "without cuts the parent alone counts each word as often",
     },
+    // pool-demo speed
+    Entry {
+        // The threads forget a task.
+        file: "pool-demo/src/speed.rs",
+        text: "let each = tasks.par_iter().with_max_len(1);",
+        instead: "let each = tasks[1..].par_iter().with_max_len(1);",
+        run: "pool-demo speed --rounds 1 --wait-ms 0 --mib 1",
+        check: "each kind of work had the same results in all three ways",
+    },
+    Entry {
+        // The threads are given copies, too.
+        file: "pool-demo/src/speed.rs",
+        text: "threads.install(|| each.map(|task| Ok(task.work())).collect())",
+        instead:
+            "let copy = |task| serde_json::from_value::<Work>(serde_json::to_value(task).unwrap());
+            threads.install(|| each.map(|task| Ok(copy(task).unwrap().work())).collect())",
+        run: "pool-demo speed --rounds 1 --wait-ms 0 --mib 1",
+        check: "every byte was copied to get to a process, and none to get to a thread",
+    },
+    Entry {
+        // No processes: the parent runs their tasks itself.
+        file: "pool-demo/src/speed.rs",
+        text: "pool.map(tasks, Some(1))",
+        instead: "tasks.into_iter().map(|task| Ok(task.run())).collect()",
+        run: "pool-demo speed --rounds 1 --wait-ms 0 --mib 1",
+        check: "every byte was copied to get to a process, and none to get to a thread",
+    },
+    Entry {
+        // Tasks that do not wait. As good as certain: they would have to take a
+        // second for nothing.
+        file: "pool-demo/src/speed.rs",
+        text: "thread::sleep(*time);",
+        instead: "thread::sleep(*time / 1000);",
+        run: "pool-demo speed --rounds 1 --wait-ms 1000",
+        check: "one after the other the tasks waited at least the sum of their times",
+    },
+    Entry {
+        // One thread too many. As good as certain: it would have to begin half a
+        // second after the other.
+        file: "pool-demo/src/speed.rs",
+        text: "ThreadPoolBuilder::new().num_threads(workers)",
+        instead: "ThreadPoolBuilder::new().num_threads(workers + 1)",
+        run: "pool-demo speed --rounds 1 --workers 1 --tasks 2 --wait-ms 1000",
+        check: "together they waited at least as long as the tasks of one thread or worker",
+    },
     // thread-demo start-join
     Entry {
         // The thread's number is taken for that of its process.
