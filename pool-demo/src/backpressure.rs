@@ -117,7 +117,7 @@ pub struct Work {
 impl Task for Work {
     type Output = u32;
 
-    const NAME: &'static str = "work";
+    const NAME: &'static str = "number";
 
     /// What runs in a worker process.
     fn run(self) -> u32 {

@@ -11,9 +11,12 @@ use std::io::{self, Read};
 /// Longer than this is no frame.
 const LONGEST: usize = 1 << 30;
 
-/// What a worker says first. The pool knows by it that the two understand each
-/// other.
-pub const VERSION: &str = concat!("pool-demo ", env!("CARGO_PKG_VERSION"));
+/// What a worker for tasks of type `T` says first. The pool knows by it that the two
+/// understand each other.
+pub fn version<T>() -> String {
+    let tasks = std::any::type_name::<T>();
+    format!("pool-demo {} for {tasks}", env!("CARGO_PKG_VERSION"))
+}
 
 /// From the pool to a worker.
 #[derive(Debug, Serialize, Deserialize)]

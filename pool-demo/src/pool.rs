@@ -6,7 +6,7 @@ mod dispatcher;
 mod machine;
 mod process;
 
-use crate::frames::{ToWorker, frame};
+use crate::frames::{ToWorker, frame, version};
 use crate::task::{Failure, Outcome, Panic, Task};
 use crate::worker::{self, Answer};
 pub use calls::{AsyncResult, Imap, ImapUnordered, MOST_CHUNKS_AHEAD, MapResult};
@@ -127,6 +127,7 @@ impl<T: Task> Builder<T> {
         let dispatcher = Dispatcher {
             rules: self.rules,
             command: self.command,
+            version: version::<T>(),
             initialize: initialize.into(),
             end: end.into(),
             draws: self.draws,

@@ -1,7 +1,7 @@
 //! The worker's side: runs the tasks that come over its stdin, and answers over its
 //! stdout.
 
-use crate::frames::{Body, Frame, Frames, FromWorker, ToWorker, VERSION, frame};
+use crate::frames::{Body, Frame, Frames, FromWorker, ToWorker, frame, version};
 use crate::pool::WorkerCommand;
 use crate::task::{Panic, Task};
 use parking_lot::Mutex;
@@ -41,6 +41,7 @@ pub fn command<T: Task>() -> Result<WorkerCommand> {
 /// A type of tasks that this program serves as a worker; made by [`of`].
 pub struct Served {
     name: &'static str,
+    version: String,
     initialize: fn(&Body) -> Option<Panic>,
     run_job: fn(u64, &Body) -> Vec<u8>,
     run_json: fn(&str) -> Result<Value>,
@@ -51,6 +52,7 @@ pub struct Served {
 pub fn of<T: Task>() -> Served {
     Served {
         name: T::NAME,
+        version: version::<T>(),
         initialize: initialize::<T>,
         run_job: run_job::<T>,
         run_json: run_json::<T>,
@@ -58,7 +60,8 @@ pub fn of<T: Task>() -> Served {
 }
 
 /// Runs as a worker if that is how this program was started: to be called first in
-/// `main`, with the types of tasks for which there are pools.
+/// `main`, with the types of tasks for which there are pools; no two of them may have
+/// the same name. (A pool refuses workers that are for another type than its own.)
 pub fn main(served: &[Served]) -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1).peekable();
     if args.next()? != WORKER {
@@ -149,7 +152,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
                 continue;
             }
             ToWorker::Initialize => match (tasks.initialize)(&body) {
-                None => frame(&FromWorker::Ready(VERSION.to_owned()), &())?,
+                None => frame(&FromWorker::Ready(tasks.version.clone()), &())?,
                 Some(panic) => {
                     let why = format!("its initializer {panic}");
                     frame(&FromWorker::NotReady(why), &())?

@@ -4,7 +4,7 @@
 use super::StartWorker;
 use super::machine::{Action, Ended, Job, JobId, Kill, Machine, Reason, Rules, WorkerId};
 use super::process::{Payload, WorkerProcess, role};
-use crate::frames::{Body, Frame, FromWorker, VERSION};
+use crate::frames::{Body, Frame, FromWorker};
 use crate::task::Failure;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
@@ -80,6 +80,8 @@ const AT_ONCE: usize = 1024;
 pub struct Dispatcher {
     pub rules: Rules,
     pub command: StartWorker,
+    /// What a worker must say that it is.
+    pub version: String,
     /// Sent to each worker first, and last.
     pub initialize: Payload,
     pub end: Payload,
@@ -220,7 +222,7 @@ impl Run {
                 let why = "it said once more whether it is ready";
                 self.misbehaves(worker, why.to_owned());
             }
-            FromWorker::Ready(version) if version == VERSION => {
+            FromWorker::Ready(version) if version == self.given.version => {
                 of.is_ready = true;
                 self.machine.ready(worker);
                 self.ready += 1;
@@ -231,7 +233,9 @@ impl Run {
                 }
             }
             FromWorker::Ready(version) => {
-                self.misbehaves(worker, format!("it is {version:?}, not {VERSION:?}"));
+                let expected = &self.given.version;
+                let why = format!("it is {version:?}, not {expected:?}");
+                self.misbehaves(worker, why);
             }
             FromWorker::NotReady(why) => self.misbehaves(worker, why),
             FromWorker::Event(event) => {
