@@ -142,6 +142,34 @@ fn what_a_task_prints_does_not_mix_with_answers() {
 }
 
 #[test]
+fn a_pool_keeps_its_word() {
+    for scenario in [
+        "apply",
+        "map",
+        "imap",
+        "nothing",
+        "get-with-a-limit",
+        "cancel",
+        "workers",
+        "panics",
+        "exits",
+        "timeouts",
+        "retries",
+        "initializer",
+        "max-tasks",
+        "close",
+        "terminate",
+        "no-limit",
+        "lazy",
+        "iterator-panics",
+        "encodings",
+        "nested",
+    ] {
+        assert_eq!(succeed("examples/pooled", &[scenario]), "", "{scenario}");
+    }
+}
+
+#[test]
 fn a_wrong_call_is_refused() {
     for (demo, args) in [
         ("pool-demo", &["--workers", "0"][..]),
