@@ -196,7 +196,7 @@ impl<P: Clone> Machine<P> {
 
     /// Somebody submits a job. (What comes after close is not run.)
     pub fn submit(&mut self, job: Job<P>) {
-        if self.closed || self.has_no_workers() {
+        if self.closed || self.terminated {
             self.lose(job.id, Reason::NotRun);
         } else {
             self.queue.push_back(job);
