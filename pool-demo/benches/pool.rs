@@ -165,13 +165,13 @@ impl Bench {
         )?;
 
         blocks.join();
-        self.starting(&pool, &mut python)?;
         pool.join();
+        self.starting(&mut python)?;
         Ok(())
     }
 
     /// What it costs to have a pool.
-    fn starting(&self, pool: &Pool<Increment>, python: &mut Option<Python>) -> Result<()> {
+    fn starting(&self, python: &mut Option<Python>) -> Result<()> {
         let mut start = |n| {
             for _ in 0..n {
                 let pool = Pool::start(WORKERS)?;
@@ -189,6 +189,8 @@ impl Bench {
             theirs,
         )?;
 
+        let pool = Pool::start(WORKERS)?;
+        sum(pool.map((0..WORKERS as u64).map(Increment), Some(1)), 4)?;
         let pss = pool
             .workers()
             .into_iter()
@@ -204,6 +206,7 @@ impl Bench {
                 theirs / first
             ));
         }
+        pool.join();
         Ok(())
     }
 
@@ -249,7 +252,7 @@ impl Bench {
             "\n{:34} {:>38}",
             "two workers", "times as fast as one after the other"
         ));
-        let small = if self.is_real { 10_000 } else { 10 };
+        let small = if self.is_real { 20_000 } else { 10 };
         self.speedup("tasks of 100 µs, processes", small, rounds, &mut |n| {
             let tasks = (0..n).map(|_| Compute(rounds));
             for done in pool.imap_unordered(tasks, 1) {

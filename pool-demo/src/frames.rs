@@ -52,6 +52,15 @@ pub enum FromWorker {
     Text(String),
 }
 
+/// Lets the C library keep what is freed of long frames, and not give it back to the
+/// system each time: to be given it anew costs a page fault for every 4 KiB. (glibc
+/// takes the size of the largest block that was mapped and freed as the limit for
+/// that, mallopt(3); others do nothing of the kind, and nothing is lost.)
+pub fn keep_freed_memory() {
+    const BLOCK: usize = 4 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(BLOCK)));
+}
+
 /// A frame as it is sent.
 ///
 /// # Errors
@@ -72,6 +81,11 @@ pub struct Body {
 }
 
 impl Body {
+    /// How many bytes there are, the head included.
+    pub fn frame_length(&self) -> usize {
+        self.frame.len()
+    }
+
     /// The value that was sent.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ mod dispatcher;
 mod machine;
 mod process;
 
-use crate::frames::{ToWorker, frame, version};
+use crate::frames::{ToWorker, frame, keep_freed_memory, version};
 use crate::task::{Failure, Outcome, Panic, Task};
 use crate::worker::{self, Answer};
 pub use calls::{AsyncResult, Imap, ImapUnordered, MOST_CHUNKS_AHEAD, MapResult};
@@ -112,6 +112,7 @@ impl<T: Task> Builder<T> {
     /// When the system refuses a process or a thread, or a worker ends before it is
     /// ready; those that were made are ended and reaped.
     pub fn start(self) -> Result<Pool<T>> {
+        keep_freed_memory();
         let initialize = frame(&ToWorker::Initialize, self.initializer.as_slice());
         let initialize = initialize.context("the initializer")?;
         let end = frame(&ToWorker::End, &())?;

@@ -1,7 +1,7 @@
 //! The worker's side: runs the tasks that come over its stdin, and answers over its
 //! stdout.
 
-use crate::frames::{Body, Frame, Frames, FromWorker, ToWorker, frame, version};
+use crate::frames::{Body, Frame, Frames, FromWorker, ToWorker, frame, keep_freed_memory, version};
 use crate::pool::WorkerCommand;
 use crate::task::{Panic, Task};
 use parking_lot::Mutex;
@@ -117,6 +117,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
     let answers = Arc::new(Mutex::new(answers));
     disregard_ctrl_c().context("failed to catch Ctrl-C")?;
     keep_panics();
+    keep_freed_memory();
 
     // The input is read by a thread of its own, which notices at once, also in
     // the middle of a task, that the pool is gone.

@@ -392,6 +392,11 @@ impl Run {
             let _ = to.send(settled); // nobody may want to know any more
         }
         self.dead.clear();
+        for (worker, ahead) in self.machine.work_ahead() {
+            if let Some(worker) = self.workers.get(&worker) {
+                worker.process.has_work_for(ahead);
+            }
+        }
         let jobs_ahead = self.machine.jobs_ahead();
         self.given.shared.jobs_ahead.store(jobs_ahead, Relaxed);
     }

@@ -11,8 +11,11 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How much measured work may wait in a worker behind the job that it runs.
-const WORK_AHEAD: Duration = Duration::from_millis(1);
+/// How much measured work may wait in a worker behind the job that it runs. (Tasks of
+/// 100 µs on two workers and two CPUs: with 1 ms they reached 82 % of the ideal, with
+/// 2 ms 89 %, with 3 ms 92 %, medians of 6 to 18 runs. Where all CPUs are busy it
+/// takes that long until the threads of the pool have had their turn.)
+const WORK_AHEAD: Duration = Duration::from_millis(3);
 /// And how many jobs, and how many bytes of them.
 const MOST_JOBS_AHEAD: usize = 1024;
 const MOST_BYTES_AHEAD: usize = 1 << 20;
@@ -370,6 +373,18 @@ impl<P: Clone> Machine<P> {
     /// Whether all jobs are settled and all workers have ended.
     pub fn is_done(&self) -> bool {
         self.closed && self.queue.is_empty() && self.workers.is_empty()
+    }
+
+    /// For how long each worker has something to do, as far as is known.
+    pub fn work_ahead(&self) -> impl Iterator<Item = (WorkerId, Duration)> {
+        self.workers.iter().map(|(id, worker)| {
+            let (time, _) = worker.average.unwrap_or_default();
+            let all = time * worker.sent.len() as f64;
+            (
+                *id,
+                Duration::from_secs_f64(all.min(WORK_AHEAD.as_secs_f64())),
+            )
+        })
     }
 
     /// How many jobs the workers may have together.

@@ -30,6 +30,8 @@ pub struct WorkerProcess {
     /// For the threads, when the process is gone and another one holds its pipes.
     pipes: Option<(BreakOff, StopReading)>,
     writing: Arc<Writing>,
+    /// For how long it has something to do, in microseconds.
+    work_ahead: Arc<AtomicU64>,
     status: Option<ExitStatus>,
 }
 
@@ -83,6 +85,7 @@ impl WorkerProcess {
             threads: Vec::new(),
             pipes: None,
             writing,
+            work_ahead: Arc::default(),
             status: None,
         };
         let stdin = match worker.guard.takes_part(hand_on, &mut worker.process) {
@@ -100,7 +103,8 @@ impl WorkerProcess {
             let writing = worker.writing.clone();
             worker.thread("writer", move || write(stdin, &to_write, &writing))?;
         }
-        worker.thread("reader", move || read(stdout, id, &events))?;
+        let work_ahead = worker.work_ahead.clone();
+        worker.thread("reader", move || read(stdout, id, &events, &work_ahead))?;
         Ok(worker)
     }
 
@@ -117,6 +121,12 @@ impl WorkerProcess {
         if let Some(to) = &self.frames {
             let _ = to.send(frames);
         }
+    }
+
+    /// Its answers are needed only after so long.
+    pub fn has_work_for(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(0);
+        self.work_ahead.store(micros, Relaxed);
     }
 
     /// Kills it, if it has not ended. It is still to be reaped.
@@ -243,14 +253,30 @@ fn write(mut stdin: Stdin, frames: &Receiver<Vec<Payload>>, writing: &Writing) {
 }
 
 /// Hands on what the worker says, and then that it says nothing more.
-fn read(stdout: FromChild, id: WorkerId, events: &Sender<Event>) {
+///
+/// While the worker has enough to do, a little is left to gather in the pipe: to be
+/// woken for each answer would cost a small task more than the task itself.
+fn read(stdout: FromChild, id: WorkerId, events: &Sender<Event>, work_ahead: &AtomicU64) {
+    /// A sleep that is shorter takes about as long.
+    const SHORTEST: Duration = Duration::from_micros(100);
+    /// Of so many bytes several fit into a pipe (pipe(7): 64 KiB).
+    const FEW: usize = 1 << 13;
     let mut frames = Frames::new(stdout);
     let why = loop {
         match frames.next_ones::<FromWorker>() {
             Ok(none) if none.is_empty() => break None,
             Ok(frames) => {
+                let few = frames
+                    .iter()
+                    .map(|(_, body)| body.frame_length())
+                    .sum::<usize>()
+                    <= FEW;
                 if events.send(Event::Said(id, frames)).is_err() {
                     return; // nobody wants to know any more
+                }
+                let pause = Duration::from_micros(work_ahead.load(Relaxed) / 2);
+                if few && pause >= SHORTEST {
+                    thread::sleep(pause);
                 }
             }
             Err(error) => break Some(cause(error)),
