@@ -107,8 +107,9 @@ pub struct Frames<R> {
     filled: usize,
 }
 
-/// So much is read at once, at most.
+/// So much is read at once, at most; and at first, since a worker may be idle.
 const BUFFER: usize = 1 << 16;
+const FIRST_BUFFER: usize = 1 << 12;
 /// A frame that is longer is read into a place of its own.
 const LONG: usize = BUFFER / 2;
 
@@ -117,7 +118,7 @@ impl<R: Read> Frames<R> {
     pub fn new(from: R) -> Self {
         Self {
             from,
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; FIRST_BUFFER],
             taken: 0,
             filled: 0,
         }
@@ -178,6 +179,10 @@ impl<R: Read> Frames<R> {
         self.buffer.copy_within(self.taken..self.filled, 0);
         self.filled -= self.taken;
         self.taken = 0;
+        if self.filled == self.buffer.len() {
+            // All that was read before was one piece of a frame, not a long one.
+            self.buffer.resize(BUFFER, 0);
+        }
         let read = loop {
             match self.from.read(&mut self.buffer[self.filled..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -185,6 +190,9 @@ impl<R: Read> Frames<R> {
             }
         };
         self.filled += read;
+        if read == FIRST_BUFFER {
+            self.buffer.resize(BUFFER, 0); // there is much to read
+        }
         let in_a_frame = read == 0 && self.filled > 0;
         ensure!(!in_a_frame, "it ends in the middle of a frame");
         Ok(read > 0)
