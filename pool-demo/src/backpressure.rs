@@ -64,7 +64,7 @@ pub const QUESTIONS: &[Question] = &[
 ];
 
 /// How long a slow task takes: so long that a worker is given one at a time.
-const SLOW: Duration = Duration::from_millis(2);
+const SLOW: Duration = Duration::from_millis(10);
 /// How long the results are left where they are, once for each input.
 const PAUSE: Duration = Duration::from_millis(20);
 

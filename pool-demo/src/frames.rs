@@ -58,7 +58,9 @@ pub enum FromWorker {
 /// that, mallopt(3); others do nothing of the kind, and nothing is lost.)
 pub fn keep_freed_memory() {
     const BLOCK: usize = 4 << 20;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(BLOCK)));
+    let mut block = Vec::<u8>::new();
+    let _ = block.try_reserve_exact(BLOCK); // without so much memory there is none to keep
+    drop(std::hint::black_box(block));
 }
 
 /// A frame as it is sent.

@@ -10,6 +10,7 @@ use nix::unistd::{ForkResult, fork};
 use pool_demo::{Builder, Failure, Pool, Task, WorkerCommand, worker};
 use serde_bytes::ByteBuf;
 use shared_core::Result;
+use std::any::type_name;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, Stdio, exit};
@@ -30,7 +31,7 @@ fn start<T: Task>() -> Result<WorkerCommand> {
         return worker::command::<T>();
     }
     let mut command = Command::new(std::env::current_exe()?);
-    command.args([BAD, *HOW.lock().expect("no panic")]);
+    command.args([BAD, *HOW.lock().expect("no panic"), type_name::<T>()]);
     command.stdout(Stdio::piped());
     Ok(WorkerCommand {
         command,
@@ -57,7 +58,7 @@ const STARTS: [(&str, &str); 10] = [
     ("exit", "exit status: 3"),
     ("die", "signal: 9 (SIGKILL)"),
     ("nonsense", "a frame of 1819043176 bytes is none"),
-    ("zeros", "failed to decode a frame"),
+    ("zeros", "failed to decode"),
     ("half", "it ends in the middle of a frame"),
     ("half-and-stay", "not ready after 100ms"),
     ("version", "it is \"pool-demo 0.0.0\", not \"pool-demo "),
@@ -263,12 +264,17 @@ pub fn be(args: &[String]) -> ! {
     let mut to = std::io::stdout();
     let mut job = 0;
     let how = args.first().map(String::as_str).unwrap_or_default();
+    let tasks = args.get(1).map(String::as_str).unwrap_or_default();
+    let is_ready = ready(&format!(
+        "pool-demo {} for {tasks}",
+        env!("CARGO_PKG_VERSION")
+    ));
     for (number, word) in how.split(';').enumerate() {
         if number > 0 && !matches!(word, "stay" | "fork") {
             job = next_job();
         }
         let bytes = match word {
-            "ready" => frame(&ready(&format!("pool-demo {}", env!("CARGO_PKG_VERSION")))),
+            "ready" => frame(&is_ready),
             "version" => frame(&ready("pool-demo 0.0.0")),
             "not-ready" => frame(&[&[1, 6], &b"no ink"[..]].concat()),
             "nonsense" => b"hello, this is no frame\n".to_vec(),
@@ -289,9 +295,8 @@ pub fn be(args: &[String]) -> ! {
             "die" => drop(raise(Signal::SIGKILL)),
             "close" => drop(nix::unistd::close(1)),
             "ready-at-the-end" => {
-                while frame_of_pool()[0] != 2 {}
-                let ready = ready(&format!("pool-demo {}", env!("CARGO_PKG_VERSION")));
-                to.write_all(&frame(&ready)).expect("a reader");
+                while frame_of_pool()[0] != 3 {} // its input ends
+                to.write_all(&frame(&is_ready)).expect("a reader");
                 to.flush().expect("a reader");
             }
             // SAFETY: this program has one thread here.
@@ -329,7 +334,7 @@ fn frame_of_pool() -> Vec<u8> {
 /// The number of the next job, of which there are few.
 fn next_job() -> u8 {
     loop {
-        if let [1, job, ..] = frame_of_pool()[..] {
+        if let [2, job, ..] = frame_of_pool()[..] {
             return job;
         }
     }

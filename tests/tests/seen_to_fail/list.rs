@@ -798,23 +798,21 @@ pub const ENTRIES: &[Entry] = &[
     // pool-demo tasks
     Entry {
         // Every task is submitted twice.
-        file: "pool-demo/src/pool.rs",
-        text: "        if jobs.is_empty() {
-            return;
-        }",
-        instead: "        for Submitted { job, reply } in &jobs {
-            let (mut job, reply) = (job.clone(), reply.clone());
-            job.id += 1 << 32;
-            let _ = self.events.send(Event::Submit(vec![Submitted { job, reply }]));
-        }",
+        file: "pool-demo/src/tasks.rs",
+        text: "results.push(pool.apply_async(task)); // it does not wait",
+        instead: "drop(pool.apply_async(Sleep { ..task }));
+        results.push(pool.apply_async(task));",
         run: "pool-demo tasks --work-ms 10",
         check: "every task ran exactly once, and to completion",
     },
     Entry {
         // The parent does the work itself.
         file: "pool-demo/src/tasks.rs",
-        text: "results.push(pool.apply_async(task)); // it does not wait",
-        instead: "results.push(task.run());",
+        text: "outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let total",
+        instead: "outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let outcomes: Vec<Outcome<Sleep>> = vec![Ok(who::pid())];
+    let total",
         run: "pool-demo tasks --work-ms 10",
         check: "every task ran in a worker process, not in the parent",
     },
