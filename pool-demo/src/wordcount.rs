@@ -83,7 +83,7 @@ const PARENT: &str = "the parent";
 const WORKERS: &str = "the workers";
 
 pub fn run(options: &Options) -> Result<()> {
-    let tally = Mutex::new(Tally::new(progress_bar()));
+    let tally = Mutex::new(Tally::new(progress_bar(options)));
     let pieces = Pieces::of(options, &tally); // none is looked for yet
     if options.threads {
         count_on_threads(options.workers, pieces, &tally)?;
@@ -92,7 +92,7 @@ pub fn run(options: &Options) -> Result<()> {
         // A piece whose worker has died can be counted again by another one.
         let pool = pool.retries(1).start()?;
         interrupt::terminates(&pool)?;
-        report!("worker processes: {}", options.workers);
+        (tally.lock().bar).suspend(|| report!("worker processes: {}", options.workers));
         // Only a few pieces are looked for before they are wanted.
         for counted in pool.imap_unordered(pieces, 1) {
             if interrupt::has_come() {
@@ -127,7 +127,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// one at a time adds to it.
 fn count_on_threads(threads: u16, pieces: Pieces<'_>, tally: &Mutex<Tally>) -> Result<()> {
     interrupt::is_noticed()?;
-    report!("threads: {threads}");
+    (tally.lock().bar).suspend(|| report!("threads: {threads}"));
     let pieces = pieces.take_while(|_| !interrupt::has_come());
     let pool = ThreadPoolBuilder::new().num_threads(threads.into());
     let pool = pool.thread_name(|n| format!("thread {}", n + 1));
@@ -248,8 +248,12 @@ impl Tally {
     }
 }
 
-/// It shows itself on stderr, and only if that is a terminal.
-fn progress_bar() -> ProgressBar {
+/// It shows itself on stderr, and only if that is a terminal and something was named
+/// that may take its time.
+fn progress_bar(options: &Options) -> ProgressBar {
+    if options.paths.is_empty() {
+        return ProgressBar::hidden();
+    }
     let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes} found");
     let bar = ProgressBar::new(0);
     match style {
