@@ -18,7 +18,8 @@ use std::time::Duration;
 /// The input is read only as fast as the results are taken
 ///
 /// Where work is made faster than it is done it piles up in memory, unless the one
-/// who makes it has to wait: that is backpressure. imap_unordered() is lazy: when it
+/// who makes it has to wait: that is backpressure. (A pipe has it too: who writes to
+/// a full one waits, pipe(7).) imap_unordered() is lazy: when it
 /// is asked for a result it takes tasks from its input, if few are on the way. How
 /// many are few depends on the tasks. A worker is given one slow task at a time; of
 /// tiny ones a thousand, so that it need not wait for the next one. As many again
