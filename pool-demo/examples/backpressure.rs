@@ -27,8 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut input = 1..=100_000_u64;
     let (mut sent, mut received, mut most, mut sum) = (0, 0, 0, 0);
     loop {
-        // Break it: make it 1_000_000, and both wait for ever: this program until
-        // its tasks are read, the worker until its results are.
+        // Break it: make it 1_000_000, and both wait for ever: this program
+        // until its tasks are read, the worker until its results are.
         while sent - received < 10 {
             let (Some(number), Some(to)) = (input.next(), to.as_mut()) else {
                 to = None; // close: its input ends, and so does the worker

@@ -23,7 +23,10 @@ fn main() -> io::Result<()> {
 
 /// Starts a worker and gives it one task after the other. Returns the task with
 /// which it died, and how; nothing if it has done them all.
-fn feed_a_worker(tasks: &mut impl Iterator<Item = u32>) -> io::Result<Option<(u32, ExitStatus)>> {
+fn feed_a_worker<I>(tasks: &mut I) -> io::Result<Option<(u32, ExitStatus)>>
+where
+    I: Iterator<Item = u32>,
+{
     let mut worker = Command::new(env::current_exe()?)
         .arg("worker")
         .stdin(Stdio::piped())
