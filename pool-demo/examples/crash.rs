@@ -1,5 +1,5 @@
-//! A worker dies in the middle of a task: that task is an error, and a new worker
-//! goes on with the next one.
+//! A worker dies in the middle of a task: that task is an error, and a new
+//! worker goes on with the next one.
 //!
 //! Nothing to `cargo add`.
 
@@ -32,7 +32,8 @@ where
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    if let (Some(mut to), Some(from)) = (worker.stdin.take(), worker.stdout.take()) {
+    let pipes = (worker.stdin.take(), worker.stdout.take());
+    if let (Some(mut to), Some(from)) = pipes {
         let mut answers = BufReader::new(from).lines();
         for task in tasks {
             // If the worker is gone this fails, and no answer comes.
