@@ -32,6 +32,8 @@ pub enum ToWorker {
     Initialize,
     /// A job: tasks of the pool's type.
     Job(u64),
+    /// Nobody wants this job any more: end if it is running, else skip it.
+    Cancel(u64),
     /// Nothing more comes; when all jobs are done, end. (If what is read ends without
     /// this, the pool is gone.)
     End,
@@ -42,9 +44,10 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// It waits for jobs.
     Ready(String),
-    /// It did not become ready, for this reason.
-    NotReady(String),
-    /// It has done this job, in so many nanoseconds; the answer is sent with it.
+    /// It ends, for this reason.
+    Ends(String),
+    /// It has done this job, in so many nanoseconds; the answer is sent with it. Or it
+    /// has skipped one that was cancelled.
     Answer(u64, u64),
     /// An event for the event log.
     Event(String),

@@ -7,18 +7,22 @@ use crate::task::{Panic, Task};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared_core::report::{self, Carried, Input, disregard_ctrl_c, redirect_stdout_to_stderr};
-use shared_core::{Context, Result, cause, complain, ending::exit_now, waiting, who};
+use shared_core::{Context, Result, cause, complain, ending::exit_now, ensure, waiting, who};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
+
+/// Whether this program has asked if it is a worker.
+static KNOWS_WORKERS: AtomicBool = AtomicBool::new(false);
 
 const WORKER: &str = "worker";
 const BY_HAND: &str = "--json";
@@ -27,8 +31,11 @@ const BY_HAND: &str = "--json";
 /// place that knows. It needs a stdin and a stdout, and nothing else.
 ///
 /// # Errors
-/// When this program cannot be found.
+/// When this program cannot be found; and when it has not called [`main`]: its workers
+/// would not know what they are, and start pools of their own, without end.
 pub fn command<T: Task>() -> Result<WorkerCommand> {
+    let knows_workers = KNOWS_WORKERS.load(Relaxed);
+    ensure!(knows_workers, "main must call worker::main before a pool");
     let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
     command.args([WORKER, T::NAME]).stdout(Stdio::piped());
     let takes_part = true;
@@ -63,6 +70,7 @@ pub fn of<T: Task>() -> Served {
 /// `main`, with the types of tasks for which there are pools; no two of them may have
 /// the same name. (A pool refuses workers that are for another type than its own.)
 pub fn main(served: &[Served]) -> Option<ExitCode> {
+    KNOWS_WORKERS.store(true, Relaxed);
     let mut args = std::env::args_os().skip(1).peekable();
     if args.next()? != WORKER {
         return None;
@@ -115,16 +123,18 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
     };
     let answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
     let answers = Arc::new(Mutex::new(answers));
+    let jobs = Arc::new(Jobs::default());
     disregard_ctrl_c().context("failed to catch Ctrl-C")?;
     keep_panics();
     keep_freed_memory();
 
     // The input is read by a thread of its own, which notices at once, also in
-    // the middle of a task, that the pool is gone.
+    // the middle of a task, that it is cancelled or that the pool is gone.
     let (sender, batches) = channel();
+    let (same_jobs, same_answers) = (jobs.clone(), answers.clone());
     thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || read_input(input, &sender))
+        .spawn(move || read_input(input, &sender, &same_jobs, &same_answers))
         .context("failed to start a thread")?;
 
     let draws = Cell::new(false);
@@ -156,10 +166,16 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
                 None => frame(&FromWorker::Ready(tasks.version.clone()), &())?,
                 Some(panic) => {
                     let why = format!("its initializer {panic}");
-                    frame(&FromWorker::NotReady(why), &())?
+                    frame(&FromWorker::Ends(why), &())?
                 }
             },
-            ToWorker::Job(id) => (tasks.run_job)(id, &body),
+            ToWorker::Job(id) if jobs.begin(id) => {
+                let answer = (tasks.run_job)(id, &body);
+                jobs.end();
+                answer
+            }
+            ToWorker::Job(id) => frame(&FromWorker::Answer(id, 0), &())?,
+            ToWorker::Cancel(_) => continue, // the other thread has seen to it
             ToWorker::End => {
                 // The lane ends before stdout does: then the pool lets go of this
                 // process.
@@ -189,13 +205,57 @@ fn take_part(about: &str, answers: Arc<Mutex<File>>) -> Result<()> {
     })
 }
 
-fn read_input(input: Input, batches: &Sender<Vec<Frame<ToWorker>>>) {
+/// Which job is running, and which are not wanted any more.
+#[derive(Default)]
+struct Jobs(Mutex<(Option<u64>, BTreeSet<u64>)>);
+
+impl Jobs {
+    /// The job is running from here on, unless it was cancelled.
+    fn begin(&self, id: u64) -> bool {
+        let (running, cancelled) = &mut *self.0.lock();
+        let is_wanted = !cancelled.remove(&id);
+        *running = is_wanted.then_some(id);
+        is_wanted
+    }
+
+    /// It is done.
+    fn end(&self) {
+        self.0.lock().0 = None;
+    }
+
+    /// Nobody wants this job any more: this process ends if it is running.
+    fn cancel(&self, id: u64, answers: &Mutex<File>) {
+        let (running, cancelled) = &mut *self.0.lock();
+        if *running == Some(id) {
+            // The lock is kept: so no other job is begun meanwhile.
+            let ends = FromWorker::Ends("its task was cancelled".to_owned());
+            if let Ok(frame) = frame(&ends, &()) {
+                let _ = answers.lock().write_all(&frame); // else the pool is gone
+            }
+            exit_now(1);
+        }
+        cancelled.insert(id); // for ever, if it is done already: eight bytes
+    }
+}
+
+fn read_input(
+    input: Input,
+    batches: &Sender<Vec<Frame<ToWorker>>>,
+    jobs: &Jobs,
+    answers: &Mutex<File>,
+) {
     let mut frames = Frames::new(input);
     let mut last = false;
     loop {
         match frames.next_ones() {
             Ok(batch) if !batch.is_empty() => {
-                last |= matches!(batch.last(), Some((ToWorker::End, _)));
+                for (head, _) in &batch {
+                    match head {
+                        ToWorker::Cancel(id) => jobs.cancel(*id, answers),
+                        ToWorker::End => last = true,
+                        _ => {}
+                    }
+                }
                 if batches.send(batch).is_err() {
                     return;
                 }
@@ -310,4 +370,25 @@ fn run_json<T: Task>(line: &str) -> Result<Value> {
         Ok(output) => json!({ "result": output }),
         Err(panic) => json!({ "panicked": panic }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Nothing;
+
+    impl Task for Nothing {
+        type Output = ();
+        const NAME: &'static str = "nothing";
+        fn run(self) {}
+    }
+
+    #[test]
+    fn a_program_that_does_not_know_its_workers_starts_none() {
+        let refused = command::<Nothing>().map(|_| ()).map_err(cause);
+        let why = "main must call worker::main before a pool";
+        assert_eq!(refused, Err(why.to_owned()));
+    }
 }

@@ -82,8 +82,8 @@ impl<T: Task> AsyncResult<T> {
         self.settled.is_some()
     }
 
-    /// The task is no longer wanted: if it has been begun it is killed with its
-    /// worker. What becomes of it is for [`get`](Self::get) to say: it may be done.
+    /// The task is no longer wanted: if it is running, its worker ends with it, and
+    /// with no other task. What becomes of it is for [`get`](Self::get) to say: it may be done.
     pub fn cancel(&self) {
         if let Some(job) = self.job {
             self.submitter.tell(Event::Cancel(job));

@@ -4,7 +4,7 @@
 use super::StartWorker;
 use super::machine::{Action, Ended, Job, JobId, Kill, Machine, Reason, Rules, WorkerId};
 use super::process::{Payload, WorkerProcess, role};
-use crate::frames::{Body, Frame, FromWorker};
+use crate::frames::{Body, Frame, FromWorker, ToWorker, frame};
 use crate::task::Failure;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
@@ -185,7 +185,7 @@ impl Run {
                     self.machine.submit(job);
                 }
             }
-            Event::Cancel(job) => self.machine.cancel(job),
+            Event::Cancel(job) => self.machine.cancel(job, Instant::now()),
             Event::Close => self.machine.close(),
             Event::Terminate => self.terminate(),
             Event::Said(worker, frames) => {
@@ -218,9 +218,8 @@ impl Run {
             return;
         };
         match head {
-            FromWorker::Ready(_) | FromWorker::NotReady(_) if of.is_ready => {
-                let why = "it said once more whether it is ready";
-                self.misbehaves(worker, why.to_owned());
+            FromWorker::Ready(_) if of.is_ready => {
+                self.misbehaves(worker, "it said once more that it is ready".to_owned());
             }
             FromWorker::Ready(version) if version == self.given.version => {
                 of.is_ready = true;
@@ -237,7 +236,7 @@ impl Run {
                 let why = format!("it is {version:?}, not {expected:?}");
                 self.misbehaves(worker, why);
             }
-            FromWorker::NotReady(why) => self.misbehaves(worker, why),
+            FromWorker::Ends(why) => self.misbehaves(worker, why),
             FromWorker::Event(event) => {
                 if !carried(Carried::Event(&event)) {
                     self.misbehaves(worker, format!("it recorded what is no event: {event:?}"));
@@ -358,16 +357,20 @@ impl Run {
         for action in self.machine.act(Instant::now()) {
             match action {
                 Action::Send { worker, job } => {
-                    let to_send = to_send.entry(worker).or_default();
-                    to_send.push(job.payload);
+                    to_send.entry(worker).or_default().push(job.payload);
+                }
+                Action::Cancel { worker, job } => {
+                    if let Ok(frame) = frame(&ToWorker::Cancel(job), &()) {
+                        to_send.entry(worker).or_default().push(frame.into());
+                    }
                 }
                 Action::Start { worker, place } => self.start(worker, place),
                 Action::EndInput { worker: id } => {
                     if let Some(worker) = self.workers.get_mut(&id) {
                         worker.may_end = true;
                     }
-                    let to_send = to_send.entry(id).or_default();
-                    to_send.push(self.given.end.clone());
+                    let end = self.given.end.clone();
+                    to_send.entry(id).or_default().push(end);
                 }
                 Action::Kill { worker, why } => self.kill(worker, why),
                 Action::Lose { job, reason } => {

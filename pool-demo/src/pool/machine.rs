@@ -33,6 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a worker that has nothing to do may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one may go on with a job that was cancelled.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The number of a job, given by who submits it; never used twice.
 pub type JobId = u64;
@@ -63,6 +65,10 @@ pub enum Action<P> {
     Start { worker: WorkerId, place: usize },
     /// Send the job to the worker.
     Send { worker: WorkerId, job: Job<P> },
+    /// Tell the worker that nobody wants this job any more. If it is running it, it
+    /// ends; else it answers it without having begun it. (It knows which, we do not:
+    /// its answer may be on the way, and it may be at work on the next job.)
+    Cancel { worker: WorkerId, job: JobId },
     /// The worker is given nothing more: it ends when it has done what it has.
     EndInput { worker: WorkerId },
     /// Kill the worker, and say when it has ended.
@@ -92,7 +98,8 @@ pub enum Reason {
 /// Why a worker is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kill {
-    /// Its job ran longer than it may, was cancelled, or the pool is terminated.
+    /// Its job ran longer than it may, or it went on with one that was cancelled; or
+    /// the pool is terminated.
     Job,
     /// It was not ready in time.
     NotReady,
@@ -206,16 +213,17 @@ impl<P: Clone> Machine<P> {
         }
     }
 
-    /// Somebody no longer wants a job. A worker that may have begun it is killed.
-    pub fn cancel(&mut self, id: JobId) {
+    /// Somebody no longer wants a job. A worker that runs it ends with it.
+    pub fn cancel(&mut self, id: JobId, now: Instant) {
         if let Some(index) = self.queue.iter().position(|job| job.id == id) {
             self.queue.remove(index);
             self.lose(id, Reason::Cancelled);
         } else if let Some((worker, index)) = self.find_sent(id) {
             self.settle(worker, index, Reason::Cancelled);
+            self.actions.push(Action::Cancel { worker, job: id });
             if index == 0 {
-                self.kill(worker, Kill::Job);
-            } // else when its turn comes
+                self.next_has_its_turn(worker, now);
+            }
         }
     }
 
@@ -274,7 +282,10 @@ impl<P: Clone> Machine<P> {
             .ok_or(NoReason)?;
         of.sent.pop_front();
         of.bytes -= bytes;
-        of.learn(busy, bytes, self.rules.task_timeout.is_some());
+        if !settled {
+            of.learn(busy, bytes, self.rules.task_timeout.is_some());
+        } // else it may not have been begun
+        of.is_filling |= of.sent.len() <= of.window / 2;
         self.places[of.place].idlers = 0;
         self.next_has_its_turn(worker, now);
         Ok(!settled)
@@ -450,17 +461,14 @@ impl<P: Clone> Machine<P> {
         let Some(of) = of.filter(|of| of.killed.is_none()) else {
             return;
         };
-        let first = of.sent.front();
         let limit = self.rules.task_timeout;
-        of.deadline = match first {
+        of.deadline = match of.sent.front() {
+            Some(cancelled) if cancelled.settled => Some(now + CANCEL_TIMEOUT),
             Some(first) => {
                 limit.and_then(|limit| now.checked_add(limit.saturating_mul(first.job.tasks)))
             }
             None => of.is_ending.then_some(now + END_TIMEOUT),
         };
-        if first.is_some_and(|first| first.settled) {
-            self.kill(worker, Kill::Job); // it was cancelled meanwhile
-        }
     }
 
     fn start_workers(&mut self, now: Instant) {
@@ -582,6 +590,5 @@ impl<P> Worker<P> {
         } else {
             most.min(self.window * 2)
         };
-        self.is_filling |= self.sent.len() <= self.window / 2;
     }
 }

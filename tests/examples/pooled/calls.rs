@@ -168,7 +168,21 @@ pub fn cancel() {
     assert!(elsewhere, "it was killed with its task");
     assert_eq!(done.get(), Ok(4));
 
-    // One that a busy worker may have already is not run.
+    // One that a busy worker has already is not run, and costs no worker.
+    let workers = pool.workers();
+    assert!(pool.map(squares(1000), Some(1)).iter().all(Result::is_ok)); // they are tiny
+    let running = pool.apply_async(meeting.task());
+    let unwanted: Vec<_> = squares(9).map(|task| pool.apply_async(task)).collect();
+    let guest = meeting.next();
+    for result in unwanted {
+        result.cancel();
+        assert_eq!(result.get(), Err(Failure::Cancelled));
+    }
+    guest.send_on(0);
+    assert_eq!(pid(running.get()), workers[0]);
+    assert_eq!(pool.workers(), workers);
+
+    // Whether it is running just now only the worker knows.
     for _ in 0..20 {
         let results: Vec<_> = squares(50).map(|task| pool.apply_async(task)).collect();
         for result in results.iter().step_by(7) {

@@ -210,6 +210,16 @@ pub fn stopped() {
     kill(pid, Signal::SIGCONT);
     assert_eq!(task.get(), Ok(pid.into()));
 
+    // One that is wanted no more does not wait for that: its worker is killed.
+    let task = pool.apply_async(meeting.task());
+    let guest = meeting.next();
+    stop(guest.pid);
+    task.cancel();
+    assert_eq!(task.get(), Err(Failure::Cancelled));
+    while pool.workers().len() < 2 || pool.workers().contains(&guest.pid) {
+        yield_now();
+    }
+
     // Stopped ones end too, whatever they were doing, and are waited for a little
     // when all is done.
     stop(pool.workers()[0]);

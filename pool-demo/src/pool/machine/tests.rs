@@ -85,6 +85,8 @@ struct Seen {
     killed: bool,
     /// What it was sent and has not answered.
     sent: VecDeque<JobId>,
+    /// What of it it was told that nobody wants it any more.
+    cancelled: HashSet<JobId>,
     tasks_given: u32,
 }
 
@@ -142,11 +144,14 @@ impl World {
                     retries,
                 });
             }
-            Happening::Cancel(job) => self.machine.cancel((job % (self.tasks.len() + 1)) as u64),
+            Happening::Cancel(job) => {
+                let job = job % (self.tasks.len() + 1);
+                self.machine.cancel(job as u64, self.now);
+            }
             Happening::CancelSent(worker) => {
                 if let Some(worker) = self.pick(worker, |seen| !seen.sent.is_empty()) {
-                    self.machine
-                        .cancel(*self.workers[&worker].sent.back().expect("a job"));
+                    let job = self.workers[&worker].sent.back().expect("a job");
+                    self.machine.cancel(*job, self.now);
                 }
             }
             Happening::Ready(worker) => {
@@ -272,6 +277,11 @@ impl World {
                 let most = rules.task_timeout.map_or(MOST_JOBS_AHEAD + 1, |_| 1);
                 assert!(seen.sent.len() <= most);
             }
+            Action::Cancel { worker, job } => {
+                assert!(self.settled.contains(&job));
+                let seen = self.seen(worker);
+                assert!(seen.sent.contains(&job) && seen.cancelled.insert(job));
+            }
             Action::EndInput { worker } => {
                 let seen = self.seen(worker);
                 assert!(!std::mem::replace(&mut seen.input_ended, true));
@@ -297,11 +307,20 @@ impl World {
         }
     }
 
-    /// Whose time is over, or who was cancelled, does not go on.
+    /// Whose time is over does not go on; a worker knows what was cancelled, and is not
+    /// waited for without end.
     fn nothing_unwanted_runs_on(&self) {
         for seen in self.workers.values().filter(|seen| !seen.killed) {
-            let runs = seen.sent.front();
-            assert!(runs.is_none_or(|job| !self.settled.contains(job)));
+            let unwanted = |job: &&JobId| self.settled.contains(job);
+            assert!(
+                seen.sent
+                    .iter()
+                    .filter(unwanted)
+                    .all(|job| seen.cancelled.contains(job))
+            );
+            if seen.sent.front().as_ref().is_some_and(unwanted) {
+                assert!(self.machine.deadline().is_some());
+            }
         }
     }
 

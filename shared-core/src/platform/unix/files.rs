@@ -206,6 +206,10 @@ pub struct StopReading {
     _end: PipeWriter,
 }
 
+/// How much may wait in the pipe from a child.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: i32 = 1 << 18;
+
 impl FromChild {
     /// Takes what the parent holds of a child's stdout.
     ///
@@ -216,6 +220,10 @@ impl FromChild {
         let stdout = File::from(OwnedFd::from(stdout));
         // Of this end only; the child's has flags of its own.
         fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        // Long answers then need fewer turns of writer and reader; with more than the
+        // system allows, the pipe stays as it is (pipe(7)).
+        #[cfg(target_os = "linux")]
+        let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         let (stop, end) = io::pipe()?;
         let reader = Self {
             stdout,
