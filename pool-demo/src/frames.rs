@@ -32,11 +32,11 @@ pub enum ToWorker {
     Initialize,
     /// A job: tasks of the pool's type.
     Job(u64),
-    /// Nobody wants this job any more: end if it is running, else skip it.
-    Cancel(u64),
     /// Nothing more comes; when all jobs are done, end. (If what is read ends without
     /// this, the pool is gone.)
     End,
+    /// Nobody wants this job any more: end if it is running, else skip it.
+    Cancel(u64),
 }
 
 /// From a worker to the pool.

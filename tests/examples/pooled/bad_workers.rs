@@ -62,7 +62,7 @@ const STARTS: [(&str, &str); 10] = [
     ("half", "it ends in the middle of a frame"),
     ("half-and-stay", "not ready after 100ms"),
     ("version", "it is \"pool-demo 0.0.0\", not \"pool-demo "),
-    ("not-ready", "no ink"),
+    ("ends", "no ink"),
     ("answer-first", "it answered job 0, which it was not to do"),
 ];
 
@@ -97,8 +97,8 @@ pub fn bad_answers() {
         ("ready;nonsense", "a frame of 1819043176 bytes is none"),
         ("ready;half", "it ends in the middle of a frame"),
         ("ready;other", "it answered job 1, which it was not to do"),
-        ("ready;ready", "it said once more whether it is ready"),
-        ("ready;not-ready", "it said once more whether it is ready"),
+        ("ready;ready", "it said once more that it is ready"),
+        ("ready;ends", "no ink"),
         ("ready;close", "it closed its stdout"),
         ("ready;exit", "exit status: 3"),
         ("ready;die", "signal: 9 (SIGKILL)"),
@@ -276,7 +276,7 @@ pub fn be(args: &[String]) -> ! {
         let bytes = match word {
             "ready" => frame(&is_ready),
             "version" => frame(&ready("pool-demo 0.0.0")),
-            "not-ready" => frame(&[&[1, 6], &b"no ink"[..]].concat()),
+            "ends" => frame(&[&[1, 6], &b"no ink"[..]].concat()),
             "nonsense" => b"hello, this is no frame\n".to_vec(),
             "zeros" => vec![0; 64],
             "half" | "half-and-stay" => frame(&ready("pool-demo"))[..7].to_vec(),
