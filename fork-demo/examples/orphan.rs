@@ -10,18 +10,18 @@ use std::io::{PipeReader, Read, pipe};
 #[cfg(unix)]
 fn main() -> std::io::Result<()> {
     let (gone, open_in_parent) = pipe()?;
+    let parent = getpid(); // the child may ask when it is gone already
     // SAFETY: this program has one thread.
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop(open_in_parent);
-            let parent = getppid();
-            println!("child:  my parent is {parent}");
+            println!("child:  {parent} has made me");
             // Break it: remove the next line; the parent may still be there.
             wait_for_the_end_of(parent, gone);
             println!("child:  my parent is {}", getppid());
         }
         ForkResult::Parent { child } => {
-            println!("parent {}: I leave my child {child}", getpid());
+            println!("parent {parent}: I leave my child {child}");
         }
     }
     Ok(())
