@@ -108,7 +108,12 @@ fn canonical_line(line: &str, names: &HashMap<&str, String>) -> String {
         renamed += names.get(digits).map_or(digits, String::as_str);
         renamed += &part[digits.len()..];
     }
-    let mut masked = renamed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut words: Vec<&str> = renamed.split_whitespace().collect();
+    // Of processes that are named together none is the first.
+    if let Some(place) = words.windows(2).position(|two| two == ["run", "by"]) {
+        words[place + 2..].sort_unstable();
+    }
+    let mut masked = words.join(" ");
     for (before, after) in MEASURED {
         if let Some((head, tail)) = masked.split_once(before) {
             let end = if after.is_empty() {
