@@ -157,6 +157,10 @@ fn in_words(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "not seen".to_owned(),
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(in_words).collect();
+            values.join(", ")
+        }
         other => other.to_string(),
     }
 }

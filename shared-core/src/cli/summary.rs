@@ -101,10 +101,12 @@ impl Summary {
         let mut command = Command::new(std::env::current_exe().unwrap_or_default());
         command.args([&self.lesson, "--json"]).stdin(Stdio::null());
         for (name, value) in &self.options {
-            let value = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            command.arg(format!("--{}={value}", name.replace('_', "-")));
+            let values = value.as_array().map(Vec::as_slice);
+            for value in values.unwrap_or(std::slice::from_ref(value)) {
+                let text = value.as_str().map(str::to_owned);
+                let value = text.unwrap_or_else(|| value.to_string());
+                command.arg(format!("--{}={value}", name.replace('_', "-")));
+            }
         }
         command
     }
