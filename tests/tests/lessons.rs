@@ -76,7 +76,8 @@ fn json_is_the_events_in_order_of_time_and_then_the_summary() {
     }
 }
 
-/// In each thread that was not killed every span that begins ends, and the thread has a name.
+/// In each thread that did not end with its process every span that begins ends; and
+/// the thread has a name.
 fn assert_spans_are_balanced(events: &[Value]) {
     let mut depth: HashMap<(i64, i64), i64> = HashMap::new();
     let mut named = HashSet::new();
@@ -96,11 +97,12 @@ fn assert_spans_are_balanced(events: &[Value]) {
         assert!(*depth >= 0, "an end without a beginning: {event}");
     }
     for (lane, depth) in depth {
-        let killed = of(events, "reaped").any(|reaped| {
-            let args = &reaped["args"];
-            reaped["pid"] == lane.0 && !args["signal"].is_null()
+        let is_main = lane.0 == lane.1;
+        let ended_with_it = of(events, "reaped").any(|reaped| {
+            let killed = !reaped["args"]["signal"].is_null();
+            reaped["pid"] == lane.0 && (killed || !is_main)
         });
-        assert!(depth == 0 || killed, "{lane:?}");
+        assert!(depth == 0 || ended_with_it, "{lane:?}");
         assert!(
             named.contains(&(lane, "\"thread_name\"".to_owned())),
             "{lane:?}"
@@ -528,11 +530,80 @@ fn the_second_deposit_is_lost_by_construction() {
 }
 
 #[test]
+fn a_run_of_a_program_is_a_process_with_as_many_threads_as_it_starts() {
+    for threads in [1, 64] {
+        let run = json("thread-demo", &["ids", "--threads", &threads.to_string()]);
+        let summary = run.expect_status(0).summary();
+        assert_eq!(number(&summary, "threads_at_first"), 1);
+        assert_eq!(number(&summary, "different_pids"), 3);
+        let tid = |n| number(&summary, &format!("thread_{n}_tid"));
+        let tids: HashSet<i64> = (0..=threads).map(tid).collect();
+        assert_eq!(tids.len(), threads + 1);
+        assert!(tids.contains(&number(&summary, "thread_0_pid")));
+    }
+}
+
+#[test]
+fn a_plain_thread_and_a_wrapped_one_do_the_same_but_for_a_panic() {
+    let summary = json("thread-demo", &["levels", "--number", "1000"]);
+    let summary = summary.expect_status(0).summary();
+    for level in ["low", "high"] {
+        assert_eq!(number(&summary, &format!("{level}_square")), 1_000_000);
+    }
+    let facts = &summary["facts"];
+    assert_eq!(facts["low_end"], "killed by SIGABRT");
+    assert_eq!(facts["high_end"], "exited with status 0");
+}
+
+#[test]
+fn a_join_returns_what_became_of_the_thread_and_may_have_a_limit() {
+    for limit in ["0", "50"] {
+        let summary = json("thread-demo", &["join", "--limit-ms", limit]);
+        let facts = summary.expect_status(0).summary()["facts"].take();
+        assert_eq!(facts["sum"], 42);
+        assert_eq!(facts["panic"], "no sum today");
+        assert_eq!(facts["ended_in_time"], false);
+    }
+}
+
+#[test]
+fn a_thread_changes_what_is_shared_and_a_child_its_copy() {
+    let here = json("thread-demo", &["sharing", "--value", "99"]);
+    // From there another folder must be found to change to.
+    let script = "cd /; exec {thread-demo} sharing --value 99 --json";
+    for run in [here, Run::shell(script).run()] {
+        let facts = run.expect_status(0).summary()["facts"].take();
+        assert_eq!(facts["heap_after_thread"], "99");
+        assert_eq!(facts["descriptor_after_thread"], "closed");
+        assert_eq!(facts["thread_local_after_thread"], "1");
+    }
+}
+
+#[test]
+fn main_s_threads_end_with_it_and_no_others_with_who_made_them() {
+    let summary = json("thread-demo", &["main-ends", "--threads", "32"]);
+    let facts = summary.expect_status(0).summary()["facts"].take();
+    assert_eq!(
+        (&facts["began"], &facts["came_to_their_end"]),
+        (&32.into(), &0.into())
+    );
+    assert_eq!(facts["made_thread"], "it goes on");
+    assert_eq!(facts["child_said"], "it goes on");
+}
+
+#[test]
 fn what_a_thread_and_a_process_cost_is_measured_as_often_as_asked() {
-    let args = ["cost", "--rounds", "20"];
+    let args = ["cost", "--rounds", "5", "--heap-mib", "0,1"];
     let facts = json("thread-demo", &args).expect_status(0).summary()["facts"].take();
-    assert_eq!(facts["rounds"], 20);
-    for name in ["thread", "process"] {
+    assert!(facts["rounds"].as_u64() >= Some(5), "{facts}");
+    for name in [
+        "call",
+        "rayon_task",
+        "thread",
+        "fork",
+        "spawn",
+        "fork_1_mib",
+    ] {
         let quartiles = ["lower_quartile", "median", "upper_quartile"];
         let quartiles = quartiles.map(|of| facts[format!("{name}_{of}_us")].as_f64());
         assert!(quartiles.is_sorted() && quartiles[0] > Some(0.0), "{facts}");

@@ -33,7 +33,13 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 24] = [
+const MEASURED: [(&str, &str); 36] = [
+    ("│ heap …", ""),
+    ("│ static …", ""),
+    ("│ directory ", ""),
+    ("│ stack …", ""),
+    ("│ thread local …", ""),
+    ("│ errno …", ""),
     ("│ page faults: ", ""),
     ("│ at 0x", ":"),
     ("MiB, tables ", " KiB"),
@@ -41,10 +47,16 @@ const MEASURED: [(&str, &str); 24] = [
     ("│ 1 × ", ""),
     ("│ the number at ", " is"),
     ("│ the variable at ", " is"),
-    ("│ a thread: median ", ")"),
-    ("│ a process: median ", ")"),
-    ("│ a process takes ", " times"),
-    ("│ thread █", ""),
+    ("│ call ", ""),
+    ("│ rayon task ", ""),
+    ("│ medians of ", " and"),
+    ("│ thread ", ""),
+    ("│ fork ", ""),
+    ("│ spawn ", ""),
+    ("MiB ", ""),
+    ("│ a program: as long as ", ""),
+    ("│ a fork: as long as ", ""),
+    ("│ an idle thread: ", ""),
     ("│ without a lock: balance ", ""),
     ("│ updates lost: ", " of"),
     (r#"{"result":"#, "}"),

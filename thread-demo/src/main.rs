@@ -1,6 +1,13 @@
 //! Threads: what they share, how they run, what they cost.
 
+mod again;
 mod cost;
+mod ids;
+mod join;
+#[cfg(unix)]
+mod levels;
+mod main_ends;
+mod sharing;
 mod start_join;
 
 use shared_core::cli::{Files, Question};
@@ -10,6 +17,12 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand)]
 enum Lesson {
     StartJoin(start_join::Options),
+    Ids(ids::Options),
+    #[cfg(unix)]
+    Levels(levels::Options),
+    Join(join::Options),
+    Sharing(sharing::Options),
+    MainEnds(main_ends::Options),
     Cost(cost::Options),
 }
 
@@ -20,6 +33,12 @@ impl Lessons for Lesson {
     fn run(&self) -> Result<()> {
         match self {
             Self::StartJoin(options) => start_join::run(options),
+            Self::Ids(options) => ids::run(options),
+            #[cfg(unix)]
+            Self::Levels(options) => levels::run(options),
+            Self::Join(options) => join::run(options),
+            Self::Sharing(options) => sharing::run(options),
+            Self::MainEnds(options) => main_ends::run(options),
             Self::Cost(options) => cost::run(options),
         }
     }
@@ -27,6 +46,12 @@ impl Lessons for Lesson {
     fn questions(&self) -> &'static [Question] {
         match self {
             Self::StartJoin(_) => start_join::QUESTIONS,
+            Self::Ids(_) => ids::QUESTIONS,
+            #[cfg(unix)]
+            Self::Levels(_) => levels::QUESTIONS,
+            Self::Join(_) => join::QUESTIONS,
+            Self::Sharing(_) => sharing::QUESTIONS,
+            Self::MainEnds(_) => main_ends::QUESTIONS,
             Self::Cost(_) => cost::QUESTIONS,
         }
     }
@@ -34,6 +59,12 @@ impl Lessons for Lesson {
     fn files(&self) -> Files {
         match self {
             Self::StartJoin(_) => files!("start_join", "thread"),
+            Self::Ids(_) => files!("ids", "ids"),
+            #[cfg(unix)]
+            Self::Levels(_) => files!("levels", "levels"),
+            Self::Join(_) => files!("join", "join"),
+            Self::Sharing(_) => files!("sharing", "sharing"),
+            Self::MainEnds(_) => files!("main_ends", "main_ends"),
             Self::Cost(_) => files!("cost", "cost"),
         }
     }
@@ -48,6 +79,23 @@ impl Lessons for Lesson {
 }
 
 fn main() -> ExitCode {
+    // Some lessons start this program once more.
+    let parts: &[(&str, again::Part)] = &[
+        ("ids", ids::run_again),
+        ("main-returns", main_ends::main_returns),
+        ("maker-ends", main_ends::maker_ends),
+        ("parent-ends", main_ends::parent_ends),
+        ("child", main_ends::be_the_child),
+        ("cost", cost::help),
+        ("idle", cost::idle),
+        #[cfg(unix)]
+        ("panic-low", levels::panic_at_the_low_level),
+        #[cfg(unix)]
+        ("panic-high", levels::panic_at_the_high_level),
+    ];
+    if let Some(status) = again::main(parts) {
+        return status;
+    }
     // The lesson `cost` starts this program as a process that does nothing.
     if cost::is_to_do_nothing() {
         return ExitCode::SUCCESS;
