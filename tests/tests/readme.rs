@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tests::{Run, workspace};
 
 fn readmes() -> Vec<PathBuf> {
@@ -75,6 +76,14 @@ const MEASURED: [(&str, &str); 36] = [
 
 /// What a race may say, and need not.
 const CHANCE: [&str; 2] = ["│ none was lost ", "│ they happen to cancel out"];
+
+/// `cargo run -p` builds a demo with fewer features of its dependencies than the whole
+/// workspace asks for, and puts the other executable in place: whoever starts the demo in
+/// that moment does not find it. So only one of the tests that start demos runs at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The lines, sorted. Each PID and TID has a name instead, by the order of the
 /// lanes (P1, P2, …), so that the same process has the same name everywhere.
@@ -162,6 +171,7 @@ fn difference(expected: &[String], got: &[String]) -> String {
 
 #[test]
 fn every_transcript_is_what_its_command_prints() {
+    let _alone = alone();
     let rewrite = std::env::var_os("REWRITE").is_some();
     let mut count = 0;
     let mut wrong = String::new();
@@ -299,6 +309,7 @@ fn the_table_of_the_notes_and_the_lessons_agree() {
 
 #[test]
 fn every_command_that_a_readme_names_exists() {
+    let _alone = alone();
     for readme in readmes() {
         let text = fs::read_to_string(&readme).expect("a README");
         let quoted = text
