@@ -10,6 +10,23 @@ pub use unix::*;
 #[cfg(windows)]
 pub use windows::*;
 
+/// How often a thread was taken off its CPU (getrusage(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switches {
+    /// It had nothing to do but wait.
+    pub voluntary: u64,
+    /// It could have gone on: another one had its turn.
+    pub involuntary: u64,
+}
+
+impl Switches {
+    /// Of both kinds.
+    #[must_use]
+    pub fn all(self) -> u64 {
+        self.voluntary + self.involuntary
+    }
+}
+
 /// A number for the calling thread where the system's own cannot be had: the
 /// PID for the main thread, 1, 2, 3 … for others in the order of asking.
 #[cfg(not(target_os = "linux"))]

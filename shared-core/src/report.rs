@@ -11,6 +11,7 @@ mod event;
 mod lane;
 mod log;
 mod session;
+mod slices;
 
 use crate::platform::ToChild;
 use crate::{cause, complain, who};
@@ -25,6 +26,7 @@ use serde_json::{Map, Value};
 pub(crate) use session::begin_part;
 pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, connect, hand_on};
 pub use session::{HandOn, Input, Part, about_run, carried, take_part, take_part_from_afar};
+pub use slices::Slices;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,7 +7,7 @@ pub mod text;
 
 use crate::report::{End, Event, Phase};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 /// The lanes of a run, in the order in which they began; a queue follows the
@@ -39,6 +39,8 @@ pub struct Lane {
     pub life: Span,
     /// What it did in between, in the order of beginning.
     pub spans: Vec<Span>,
+    /// When it was on a CPU, if it looked.
+    pub slices: Vec<Span>,
     /// What it said, and when.
     pub reports: Vec<(f64, String)>,
     /// Moments with a label that is drawn.
@@ -154,6 +156,24 @@ impl Timeline {
         self.lanes.iter().any(told)
     }
 
+    /// Who was on which CPU and when: the lanes and their slices, by the number of the
+    /// CPU.
+    #[must_use]
+    pub fn cpus(&self) -> BTreeMap<u64, Vec<(&Lane, &Span)>> {
+        let mut cpus: BTreeMap<u64, Vec<(&Lane, &Span)>> = BTreeMap::new();
+        for lane in &self.lanes {
+            for slice in &lane.slices {
+                if let Some(cpu) = slice.cpu {
+                    cpus.entry(cpu).or_default().push((lane, slice));
+                }
+            }
+        }
+        for slices in cpus.values_mut() {
+            slices.sort_by(|(_, a), (_, b)| a.begin.total_cmp(&b.begin));
+        }
+        cpus
+    }
+
     /// The signals that killed processes, by name.
     fn signals(&self) -> Vec<&str> {
         let signals = self.lanes.iter().filter_map(|lane| lane.end.signal());
@@ -234,6 +254,7 @@ fn queue(events: &[Event], number: usize, length: f64) -> Option<Lane> {
             cpu: None,
         },
         spans,
+        slices: Vec::new(),
         reports: Vec::new(),
         moments: Vec::new(),
         reaped: None,
@@ -268,6 +289,7 @@ impl Lane {
             label: String::new(),
             life: Span::begin(first, 0),
             spans: Vec::new(),
+            slices: Vec::new(),
             reports: Vec::new(),
             moments: Vec::new(),
             reaped: None,
@@ -287,6 +309,12 @@ impl Lane {
                 (Phase::Metadata, _) => {
                     let name = event.args.get("name").and_then(Value::as_str);
                     name.unwrap_or_default().clone_into(&mut lane.life.name);
+                }
+                (Phase::Begin, "slice") => lane.slices.push(Span::begin(event, 0)),
+                (Phase::End, "slice") => {
+                    if let Some(slice) = lane.slices.last_mut() {
+                        slice.close(event);
+                    }
                 }
                 (Phase::Begin, _) => {
                     lane.spans.push(Span::begin(event, open.len()));
@@ -433,6 +461,34 @@ mod tests {
             tid: u64::from(pid),
             args: serde_json::Map::new(),
         }
+    }
+
+    /// Two threads take turns on CPU 0, the second moves to CPU 1.
+    pub(super) fn two_on_a_cpu() -> Vec<Event> {
+        let mut events = vec![event(Phase::Begin, "life", "main", 0.0, 1)];
+        for (name, tid, slices) in [
+            ("task 1", 11, &[(100.0, 300.0, 0), (500.0, 700.0, 0)][..]),
+            ("task 2", 12, &[(300.0, 490.0, 0), (600.0, 900.0, 1)]),
+        ] {
+            let mut of_thread = vec![event(Phase::Begin, "life", name, 50.0, 1)];
+            for (begin, end, cpu) in slices {
+                let mut begins = event(Phase::Begin, "slice", "", *begin, 1);
+                begins.args.insert("cpu".to_owned(), (*cpu).into());
+                of_thread.extend([begins, event(Phase::End, "slice", "", *end, 1)]);
+            }
+            of_thread.push(event(Phase::End, "life", "", 950.0, 1));
+            events.extend(of_thread.into_iter().map(|event| Event { tid, ..event }));
+        }
+        events.push(event(Phase::End, "life", "", 1000.0, 1));
+        for (number, life) in events
+            .iter_mut()
+            .filter(|e| e.cat == "life" && e.ph == Phase::Begin)
+            .enumerate()
+        {
+            life.args.insert("lane".to_owned(), number.into());
+        }
+        events.sort_by(|a, b| a.ts.total_cmp(&b.ts));
+        events
     }
 
     pub(super) fn killed_child() -> Vec<Event> {

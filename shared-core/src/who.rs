@@ -1,6 +1,8 @@
 //! Who is speaking: the process, the thread, the processor.
 
-pub use crate::platform::{cpu, exists, ppid, state, threads, tid, was_forked};
+pub use crate::platform::{
+    Switches, cpu, cpu_time, cpus, exists, ppid, state, stay_on, switches, threads, tid, was_forked,
+};
 use std::sync::{Mutex, PoisonError};
 
 /// What this process is called in the run: `parent`, `child`, `worker 1`, …

@@ -9,7 +9,7 @@
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use tests::{DEMOS, Outcome, Run, all_lessons, lessons, workspace};
+use tests::{DEMOS, Outcome, Run, all_lessons, lessons, tool, workspace};
 
 fn json(demo: &str, args: &[&str]) -> Outcome {
     Run::program(demo).args(args).args(["--json"]).run()
@@ -577,6 +577,54 @@ fn a_thread_changes_what_is_shared_and_a_child_its_copy() {
         assert_eq!(facts["descriptor_after_thread"], "closed");
         assert_eq!(facts["thread_local_after_thread"], "1");
     }
+}
+
+#[test]
+fn who_was_on_which_cpu_is_recorded_and_drawn() {
+    let run = json("thread-demo", &["parallel", "--tasks", "3"]);
+    let run = run.expect_status(0);
+    assert_eq!(number(&run.summary(), "waited_at_once"), 3);
+    let slices: Vec<Value> = run
+        .json()
+        .into_iter()
+        .filter(|e| e["cat"] == "slice")
+        .collect();
+    let begun = slices.iter().filter(|slice| slice["ph"] == "B");
+    assert_eq!(begun.clone().count() * 2, slices.len());
+    assert!(begun.clone().all(|slice| slice["args"]["cpu"].is_u64()));
+    let threads: HashSet<u64> = begun.filter_map(|slice| slice["tid"].as_u64()).collect();
+    assert_eq!(threads.len(), 3);
+}
+
+#[test]
+fn on_one_cpu_nothing_is_parallel_and_the_lesson_says_so() {
+    if !tool("taskset") {
+        return;
+    }
+    let run = Run::shell("taskset -c 0 {thread-demo} parallel").run();
+    let run = run.expect_status(0);
+    let says = |text: &str| run.stdout.contains(text);
+    assert!(says("I have one CPU: nothing is parallel"), "{run:#?}");
+    assert!(
+        says("✔ on one CPU each hand-over needed a switch"),
+        "{run:#?}"
+    );
+    assert!(!says("apart"), "{run:#?}");
+}
+
+#[test]
+fn a_lesson_that_may_not_choose_its_cpu_says_so_and_shows_the_rest() {
+    if !tool("strace") {
+        return;
+    }
+    let script = "strace -f --seccomp-bpf -qq -o /dev/null -e trace=sched_setaffinity \
+                  -e inject=sched_setaffinity:error=EPERM {thread-demo} parallel";
+    let run = Run::shell(script).run().expect_status(0);
+    let says = |text: &str| run.stdout.contains(text);
+    assert!(says("I may not choose a CPU:"), "{run:#?}");
+    assert!(says("Operation not permitted"), "{run:#?}");
+    assert!(says("✔ all tasks waited at the same time"), "{run:#?}");
+    assert!(!says("on one CPU each hand-over"), "{run:#?}");
 }
 
 #[test]

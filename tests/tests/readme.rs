@@ -34,7 +34,7 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 36] = [
+const MEASURED: [(&str, &str); 42] = [
     ("│ heap …", ""),
     ("│ static …", ""),
     ("│ directory ", ""),
@@ -69,6 +69,12 @@ const MEASURED: [(&str, &str); 36] = [
     ("│ processes ", ""),
     ("│ fastest: ", ""),
     ("│ why: ", ""),
+    ("16 ms took ", ""),
+    ("│ as if on ", " CPUs"),
+    ("│ CPU 0: tasks ", ""),
+    ("│ together: ", " hand"),
+    ("│ apart: ", " hand"),
+    ("│ in ", " switches"),
     // Which worker takes which task is not certain.
     ("worker ", " ←"),
     ("│ task ", " "),
@@ -106,6 +112,7 @@ fn names(output: &str) -> HashMap<&str, String> {
     let labels = output.lines().filter_map(|line| line.split_once('┃'));
     let mut labels: Vec<(&str, &str)> = labels
         .filter_map(|(label, _)| label.trim().rsplit_once(' '))
+        .filter(|(name, _)| *name != "CPU") // that is no process
         .collect();
     labels.sort_by_key(|(name, _)| *name);
     let mut names = HashMap::new();

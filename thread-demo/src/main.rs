@@ -7,6 +7,7 @@ mod join;
 #[cfg(unix)]
 mod levels;
 mod main_ends;
+mod parallel;
 mod sharing;
 mod start_join;
 
@@ -22,6 +23,7 @@ enum Lesson {
     Levels(levels::Options),
     Join(join::Options),
     Sharing(sharing::Options),
+    Parallel(parallel::Options),
     MainEnds(main_ends::Options),
     Cost(cost::Options),
 }
@@ -38,6 +40,7 @@ impl Lessons for Lesson {
             Self::Levels(options) => levels::run(options),
             Self::Join(options) => join::run(options),
             Self::Sharing(options) => sharing::run(options),
+            Self::Parallel(options) => parallel::run(options),
             Self::MainEnds(options) => main_ends::run(options),
             Self::Cost(options) => cost::run(options),
         }
@@ -51,6 +54,7 @@ impl Lessons for Lesson {
             Self::Levels(_) => levels::QUESTIONS,
             Self::Join(_) => join::QUESTIONS,
             Self::Sharing(_) => sharing::QUESTIONS,
+            Self::Parallel(_) => parallel::QUESTIONS,
             Self::MainEnds(_) => main_ends::QUESTIONS,
             Self::Cost(_) => cost::QUESTIONS,
         }
@@ -64,6 +68,7 @@ impl Lessons for Lesson {
             Self::Levels(_) => files!("levels", "levels"),
             Self::Join(_) => files!("join", "join"),
             Self::Sharing(_) => files!("sharing", "sharing"),
+            Self::Parallel(_) => files!("parallel", "parallel"),
             Self::MainEnds(_) => files!("main_ends", "main_ends"),
             Self::Cost(_) => files!("cost", "cost"),
         }

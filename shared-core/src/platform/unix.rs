@@ -54,6 +54,67 @@ pub fn cpu() -> Option<usize> {
     return None;
 }
 
+/// The processors that the calling thread may run on (sched_getaffinity(2)); `None`
+/// where the system does not tell.
+#[must_use]
+pub fn cpus() -> Option<Vec<usize>> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sched::{CpuSet, sched_getaffinity};
+        let set = sched_getaffinity(Pid::from_raw(0)).ok()?;
+        let is_in = |cpu: &usize| set.is_set(*cpu).unwrap_or(false);
+        Some((0..CpuSet::count()).filter(is_in).collect())
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// From here on the calling thread runs on these processors only
+/// (sched_setaffinity(2)).
+///
+/// # Errors
+/// When the system refuses it, or has no call for it.
+pub fn stay_on(cpus: &[usize]) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sched::{CpuSet, sched_setaffinity};
+        let mut set = CpuSet::new();
+        for cpu in cpus {
+            set.set(*cpu)?;
+        }
+        Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = cpus;
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// How often the calling thread was switched out so far (getrusage(2)); `None` where
+/// the system counts only those of whole processes.
+#[must_use]
+pub fn switches() -> Option<super::Switches> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
+        Some(super::Switches {
+            voluntary: usage.voluntary_context_switches().cast_unsigned(),
+            involuntary: usage.involuntary_context_switches().cast_unsigned(),
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// How long the calling thread was on a CPU so far (clock_gettime(2)).
+#[must_use]
+pub fn cpu_time() -> Option<Duration> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.ok().map(Duration::from)
+}
+
 /// Whether this process came from a fork of one that had asked this before: it is a copy
 /// in the middle of its parent's work (pthread_atfork(3)). Costs no system call.
 #[must_use]

@@ -54,6 +54,32 @@ pub fn cpu() -> Option<usize> {
     None
 }
 
+/// Not available here.
+#[must_use]
+pub fn cpus() -> Option<Vec<usize>> {
+    None
+}
+
+/// Not available here.
+///
+/// # Errors
+/// Always.
+pub fn stay_on(_: &[usize]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not available here.
+#[must_use]
+pub fn switches() -> Option<super::Switches> {
+    None
+}
+
+/// Not available here.
+#[must_use]
+pub fn cpu_time() -> Option<Duration> {
+    None
+}
+
 /// There is no fork here.
 #[must_use]
 pub fn was_forked() -> bool {

@@ -29,6 +29,12 @@ static CLOSED: Condvar = Condvar::new();
 /// microseconds.
 pub(super) fn record(phase: Phase, category: &str, name: &str, args: Map<String, Value>) -> f64 {
     let Some(log) = LOG.get() else { return 0.0 };
+    append(log, phase, category, name, lane(log), args)
+}
+
+/// The PID and the TID of the calling thread, whose lane begins here if it has not
+/// begun.
+pub(super) fn lane(log: &Log) -> (u32, u64) {
     // Asked for each event: this may be a child that came from a fork of which
     // nobody told us, with a copy of its parent's lane.
     let pid = who::pid();
@@ -48,7 +54,7 @@ pub(super) fn record(phase: Phase, category: &str, name: &str, args: Map<String,
     });
     // An error means that this thread is ending: its lane is closed already.
     let tid = tid.unwrap_or_else(|_| who::tid());
-    append(log, phase, category, name, (pid, tid), args)
+    (pid, tid)
 }
 
 fn append(

@@ -41,6 +41,12 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
         picture.middles.push(middle);
         labels += &picture.labels(lane, &places, middle);
     }
+    let cpus = timeline.cpus();
+    let mut of_cpus = String::new();
+    for (number, slices) in &cpus {
+        bottom += row;
+        of_cpus += &picture.cpu(*number, slices, bottom - row / 2.0);
+    }
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif" font-size="18">
 <rect width="100%" height="100%" fill="#ffffff"/>
@@ -66,6 +72,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
     for index in 0..timeline.lanes.len() {
         svg += &picture.lane(index);
     }
+    svg += &of_cpus;
     svg += &labels;
     svg += &format!(
         r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">{}</text>
@@ -89,6 +96,10 @@ fn legend(timeline: &Timeline) -> String {
         (
             any(|lane| lane.spans.iter().any(|span| span.waits)),
             "outlined: waiting",
+        ),
+        (
+            any(|lane| !lane.slices.is_empty()),
+            "blocks: on a CPU, and who was there",
         ),
         (
             any(|lane| !lane.reports.is_empty()),
@@ -217,6 +228,9 @@ impl Picture<'_> {
                 self.x(reaped)
             );
         }
+        for slice in &lane.slices {
+            svg += &self.slice(slice, &slice.name, middle, colour);
+        }
         for span in &lane.spans {
             let height = (self.row * 0.75 - 6.0 * span.depth as f64).max(8.0);
             svg += &self.bar(span, middle, height, colour, 1.0);
@@ -242,6 +256,50 @@ impl Picture<'_> {
         }
         svg += &self.end(lane, middle, colour);
         svg
+    }
+
+    /// A CPU, and who was on it.
+    fn cpu(&self, number: u64, slices: &[(&Lane, &Span)], middle: f64) -> String {
+        let mut svg = format!(
+            r##"<text x="{MARGIN}" y="{:.1}" fill="#111111" font-weight="bold">CPU {number}</text>
+"##,
+            middle + 6.0
+        );
+        for (lane, slice) in slices {
+            let (name, colour) = (&lane.life.name, lane_colour(lane.number));
+            let (left, width) = (self.x(slice.begin), self.x(slice.end) - self.x(slice.begin));
+            svg += &self.slice(slice, name, middle, colour);
+            let short = name.chars().last().map(String::from).unwrap_or_default();
+            let room = width - 4.0;
+            let texts = [name, &short];
+            if let Some(text) = texts.into_iter().find(|text| width_of(text) <= room) {
+                svg += &format!(
+                    r##"<text x="{:.1}" y="{:.1}" text-anchor="middle" fill="#ffffff" pointer-events="none">{}</text>
+"##,
+                    left + width / 2.0,
+                    middle + 6.0,
+                    escape(text)
+                );
+            }
+        }
+        svg
+    }
+
+    /// A stretch of time on a CPU: not wider than it was, so that gaps are seen.
+    fn slice(&self, slice: &Span, what: &str, middle: f64, colour: &str) -> String {
+        let (left, height) = (self.x(slice.begin), self.row * 0.75);
+        let named = Span {
+            name: what.to_owned(),
+            cpu: None,
+            ..*slice
+        };
+        format!(
+            r#"<rect x="{left:.1}" y="{:.1}" width="{:.2}" height="{height}" fill="{colour}"><title>{}</title></rect>
+"#,
+            middle - height / 2.0,
+            (self.x(slice.end) - left).max(0.5),
+            escape(&tooltip(&named))
+        )
     }
 
     /// The end of a lane that did not say itself that it ended.

@@ -14,7 +14,13 @@ use textwrap::core::display_width;
 pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     let lanes = &timeline.lanes[..timeline.lanes.len().min(MOST_LANES)];
     let labels: Vec<String> = lanes.iter().map(|lane| shorten(&lane.label)).collect();
-    let label_width = labels.iter().map(|label| display_width(label)).max();
+    let cpus = timeline.cpus();
+    let cpus: Vec<_> = cpus
+        .iter()
+        .map(|(number, slices)| (format!("CPU {number}"), slices))
+        .collect();
+    let all_labels = labels.iter().chain(cpus.iter().map(|(label, _)| label));
+    let label_width = all_labels.map(|label| display_width(label)).max();
     let label_width = label_width.unwrap_or(0);
     let columns = width.max(40).saturating_sub(label_width + 5);
     let scale = Scale {
@@ -35,6 +41,10 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     let more = timeline.lanes.len() - lanes.len();
     if more > 0 {
         let _ = writeln!(text, "  … and {more} more: --svg FILE draws them all");
+    }
+    for (label, slices) in &cpus {
+        let row = cpu_row(slices, &scale, colour);
+        let _ = writeln!(text, "  {} ┃{row}┃", pad(label, label_width));
     }
     let axis = axis(&scale);
     let _ = writeln!(text, "  {:label_width$}  {axis}", "");
@@ -92,6 +102,11 @@ fn row(lane: &Lane, scale: &Scale) -> String {
         let sign = if span.waits { WAITING } else { BUSY };
         row.fill(columns(span, scale), sign);
     }
+    for (cell, share) in row.cells.iter_mut().zip(shares(&lane.slices, scale)) {
+        if let Some(sign) = sign_of(share) {
+            *cell = sign;
+        }
+    }
     row.end(lane, scale);
     for (time, label) in &lane.moments {
         let label = format!(" {label} ");
@@ -119,6 +134,63 @@ fn row(lane: &Lane, scale: &Scale) -> String {
         .into_iter()
         .filter(|cell| *cell != TAKEN)
         .collect()
+}
+
+/// Which part of the time of each column `slices` take, from 0 to 1.
+fn shares<'a>(slices: impl IntoIterator<Item = &'a Span>, scale: &Scale) -> Vec<f64> {
+    let width = (scale.length / scale.columns as f64).max(f64::MIN_POSITIVE);
+    let mut shares = vec![0.0; scale.columns];
+    for slice in slices {
+        for column in columns(slice, scale) {
+            let begin = slice.begin.max(column as f64 * width);
+            let end = slice.end.min((column + 1) as f64 * width);
+            shares[column] += (end - begin).max(0.0) / width;
+        }
+    }
+    shares
+}
+
+/// The higher, the larger the share.
+fn sign_of(share: f64) -> Option<char> {
+    let height = EIGHTHS.len() as f64 * share;
+    let eighths = (1..=EIGHTHS.len()).rev();
+    let reached = eighths.map(|n| (n, n as f64 - 0.5));
+    let mut reached = reached.filter(|(_, least)| height >= *least);
+    reached.next().map(|(n, _)| EIGHTHS[n - 1])
+}
+
+const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', BUSY];
+
+/// Who was on a CPU for most of each column: the last letter of its name, in its
+/// colour.
+fn cpu_row(slices: &[(&Lane, &Span)], scale: &Scale, colour: bool) -> String {
+    let mut most: Vec<(f64, Option<&Lane>)> = vec![(0.0, None); scale.columns];
+    let mut lanes: Vec<&Lane> = slices.iter().map(|(lane, _)| *lane).collect();
+    lanes.sort_by_key(|lane| lane.number);
+    lanes.dedup_by_key(|lane| lane.number);
+    for lane in lanes {
+        let of = slices.iter().filter(|(by, _)| by.number == lane.number);
+        let shares = shares(of.map(|(_, slice)| *slice), scale);
+        for (column, share) in most.iter_mut().zip(shares) {
+            if share > column.0 && sign_of(share).is_some() {
+                *column = (share, Some(lane));
+            }
+        }
+    }
+    let cells = most.into_iter().map(|(_, lane)| {
+        let Some(lane) = lane else {
+            return " ".to_owned();
+        };
+        let letter = lane.life.name.chars().last();
+        let letter = letter.filter(char::is_ascii).unwrap_or(BUSY);
+        let style = if colour {
+            lane_style(lane.number)
+        } else {
+            anstyle::Style::new()
+        };
+        format!("{style}{letter}{style:#}")
+    });
+    cells.collect()
 }
 
 impl Row {
@@ -197,6 +269,13 @@ fn legend(timeline: &Timeline, columns: usize) -> Vec<String> {
     }
     if spans().any(|span| span.waits) {
         parts.push(format!("{WAITING} waiting"));
+    }
+    let mut slices = timeline.lanes.iter().filter(|lane| !lane.slices.is_empty());
+    if let Some(first) = slices.next() {
+        parts.push(format!("▄{BUSY} on a CPU half, all of the time"));
+        if let Some(letter) = first.life.name.chars().last() {
+            parts.push(format!("{letter}: {} was there", first.life.name));
+        }
     }
     let any = |has: fn(&LaneEnd) -> bool| timeline.lanes.iter().any(|lane| has(&lane.end));
     if any(|end| end.signal().is_some()) {
@@ -290,6 +369,23 @@ mod tests {
                 "  parent 1 ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ here ━┃",
                 "  child 2  ┃    ━ → 0  work ███████ SIGTERM ╳       ┃",
             ]
+        );
+    }
+
+    #[test]
+    fn draws_who_was_on_which_cpu() {
+        let timeline = Timeline::new(&super::super::tests::two_on_a_cpu());
+        assert_eq!(
+            draw(&timeline, 53, false),
+            "  main 1/1    ┃━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┃
+  task 1 1/11 ┃ ━━▂███████▁━━━━━━▄██████▇━━━━━━━━━━ ┃
+  task 2 1/12 ┃ ━━━━━━━━━━▇██████▁━━━▆██████████▂━━ ┃
+  CPU 0       ┃   11111111222222211111111           ┃
+  CPU 1       ┃                      222222222222   ┃
+               ╵0.0 ms           ╵0.5 ms
+  ━ alive   ▄█ on a CPU half, all of the time
+  1: task 1 was there
+"
         );
     }
 

@@ -1326,6 +1326,37 @@ pub const ENTRIES: &[Entry] = &[
         run: "thread-demo sharing",
         check: "its copies were at the same addresses",
     },
+    // thread-demo parallel
+    Entry {
+        // Each asks only when the one before it has its answer.
+        file: "thread-demo/src/parallel.rs",
+        text: "order.send(Order::Ask(cpus.one()));
+        }
+        let _ = results.iter().take(tasks).count();",
+        instead: "order.send(Order::Ask(cpus.one()));
+            let _ = order.send(Order::Answer);
+            let _ = results.iter().take(2).count();
+        }",
+        run: "thread-demo parallel --work-ms 1",
+        check: "all tasks waited at the same time",
+    },
+    Entry {
+        // Not on one CPU. Next to certain: a hand-over takes a tenth of a microsecond
+        // there, and the two do as many as they can in a second.
+        file: "thread-demo/src/parallel.rs",
+        text: "hand_over(FEW, [Some(cpu); 2])",
+        instead: "hand_over(MANY, [Some(cpu), cpus.number(1)])",
+        run: "thread-demo parallel --work-ms 1",
+        check: "on one CPU each hand-over needed a switch",
+    },
+    Entry {
+        // On one CPU, and not on two. (It is tried for ten seconds.)
+        file: "thread-demo/src/parallel.rs",
+        text: "[cpus.number(0), cpus.number(1)]",
+        instead: "[cpus.one(); 2]",
+        run: "thread-demo parallel --work-ms 1",
+        check: "on two CPUs most needed none: both ran at the same instant",
+    },
     // thread-demo main-ends
     Entry {
         // Main does not wait until all have begun. Certain: one never begins.
