@@ -344,6 +344,14 @@ impl Lane {
         lane
     }
 
+    /// What stands for its name where there is little room: the digit at its end, or
+    /// the first letter.
+    fn letter(&self) -> Option<char> {
+        let name = &self.life.name;
+        let digit = name.chars().last().filter(char::is_ascii_digit);
+        digit.or_else(|| name.chars().next())
+    }
+
     /// Whether it ended, and was a zombie until it was reaped.
     fn was_a_zombie(&self) -> bool {
         self.reaped.is_some() && self.end == LaneEnd::Said

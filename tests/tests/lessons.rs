@@ -628,6 +628,25 @@ fn a_lesson_that_may_not_choose_its_cpu_says_so_and_shows_the_rest() {
 }
 
 #[test]
+fn the_kernel_counts_the_switches_of_each_thread() {
+    let args = ["switch", "--sleeps", "50", "--rounds", "5"];
+    let summary = json("thread-demo", &args).expect_status(0).summary();
+    let switches = |who: &str| {
+        let of = |kind| number(&summary, &format!("{who}_{kind}"));
+        of("voluntary") + of("involuntary")
+    };
+    assert!(switches("sleeping") >= 50, "{summary}");
+    assert!(number(&summary, "computing_involuntary") >= 10, "{summary}");
+    let facts = &summary["facts"];
+    assert_eq!(facts["cpu_time_of_waiting"], "next to none");
+    for name in ["threads_one_cpu", "processes_one_cpu"] {
+        let quartiles = ["lower_quartile", "median", "upper_quartile"];
+        let quartiles = quartiles.map(|of| facts[format!("{name}_{of}_us")].as_f64());
+        assert!(quartiles.is_sorted() && quartiles[0] > Some(0.0), "{facts}");
+    }
+}
+
+#[test]
 fn main_s_threads_end_with_it_and_no_others_with_who_made_them() {
     let summary = json("thread-demo", &["main-ends", "--threads", "32"]);
     let facts = summary.expect_status(0).summary()["facts"].take();

@@ -34,7 +34,7 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 42] = [
+const MEASURED: [(&str, &str); 47] = [
     ("│ heap …", ""),
     ("│ static …", ""),
     ("│ directory ", ""),
@@ -75,6 +75,11 @@ const MEASURED: [(&str, &str); 42] = [
     ("│ together: ", " hand"),
     ("│ apart: ", " hand"),
     ("│ in ", " switches"),
+    ("│ sleeping ", ""),
+    ("│ yielding ", ""),
+    ("│ computing ", ""),
+    ("│ waiting used ", ""),
+    ("│ spinning used ", ""),
     // Which worker takes which task is not certain.
     ("worker ", " ←"),
     ("│ task ", " "),

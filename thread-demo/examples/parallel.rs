@@ -1,8 +1,6 @@
-//! Two threads hand a turn back and forth: how fast tells whether they run at the same
-//! instant.
+//! Two threads hand a turn back and forth, on one CPU or at the same instant.
 //!
-//! Nothing to `cargo add`. To see it on one CPU (Linux):
-//! taskset -c 0 cargo run
+//! Nothing to `cargo add`.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -21,13 +19,14 @@ fn main() {
                     if turn.load(SeqCst) % 2 == me {
                         turn.fetch_add(1, SeqCst); // now it is the other one's
                     }
-                    // Break it: add thread::yield_now(); here, and compare on one CPU:
-                    // who has no turn then leaves the CPU to the one who has.
+                    // Break it: add thread::yield_now(); here, and compare on
+                    // one CPU: who has no turn then leaves it to who has.
                 }
             });
         }
     });
     let hand_overs = turn.into_inner();
-    // Two who take turns on one CPU manage one in some milliseconds.
+    // Compare: taskset -c 0 cargo run (Linux). On one CPU the threads take
+    // turns, and a hand-over takes some milliseconds.
     println!("{hand_overs} hand-overs in {TIME:?}");
 }

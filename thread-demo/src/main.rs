@@ -10,6 +10,7 @@ mod main_ends;
 mod parallel;
 mod sharing;
 mod start_join;
+mod switch;
 
 use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, files};
@@ -24,6 +25,7 @@ enum Lesson {
     Join(join::Options),
     Sharing(sharing::Options),
     Parallel(parallel::Options),
+    Switch(switch::Options),
     MainEnds(main_ends::Options),
     Cost(cost::Options),
 }
@@ -41,6 +43,7 @@ impl Lessons for Lesson {
             Self::Join(options) => join::run(options),
             Self::Sharing(options) => sharing::run(options),
             Self::Parallel(options) => parallel::run(options),
+            Self::Switch(options) => switch::run(options),
             Self::MainEnds(options) => main_ends::run(options),
             Self::Cost(options) => cost::run(options),
         }
@@ -55,6 +58,7 @@ impl Lessons for Lesson {
             Self::Join(_) => join::QUESTIONS,
             Self::Sharing(_) => sharing::QUESTIONS,
             Self::Parallel(_) => parallel::QUESTIONS,
+            Self::Switch(_) => switch::QUESTIONS,
             Self::MainEnds(_) => main_ends::QUESTIONS,
             Self::Cost(_) => cost::QUESTIONS,
         }
@@ -69,6 +73,7 @@ impl Lessons for Lesson {
             Self::Join(_) => files!("join", "join"),
             Self::Sharing(_) => files!("sharing", "sharing"),
             Self::Parallel(_) => files!("parallel", "parallel"),
+            Self::Switch(_) => files!("switch", "switch"),
             Self::MainEnds(_) => files!("main_ends", "main_ends"),
             Self::Cost(_) => files!("cost", "cost"),
         }

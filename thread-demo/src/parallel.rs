@@ -42,6 +42,12 @@ pub struct Options {
     wait_ms: u16,
 }
 
+impl Options {
+    fn work(&self) -> Duration {
+        Duration::from_millis(self.work_ms.into())
+    }
+}
+
 /// What `--predict` asks.
 pub const QUESTIONS: &[Question] = &[
     Question {
@@ -73,24 +79,22 @@ pub fn run(options: &Options) -> Result<()> {
             let done = done.clone();
             let thread = thread::Builder::new().name(format!("task {n}"));
             let thread = thread.spawn_scoped(scope, move || be_a_task(&ordered, &done));
-            thread
-                .with_context(|| format!("failed to start a thread after {} of {tasks}", n - 1))?;
+            thread.with_context(|| refused(n, tasks))?;
             orders.push(order);
         }
-        let work = Duration::from_millis(options.work_ms.into());
 
         // All of them on one CPU: they take turns.
         let took = all_at_once("one CPU", &orders, &results, |_| {
-            Order::Compute(work, cpus.one())
+            Order::Compute(options.work(), cpus.one())
         })?;
-        tell("together", tasks, work, took);
+        tell("together", options, took);
 
         // The same, each on the next CPU.
         if cpus.are_several() {
             let took = all_at_once("all CPUs", &orders, &results, |n| {
-                Order::Compute(work, cpus.number(n))
+                Order::Compute(options.work(), cpus.number(n))
             })?;
-            tell("apart", tasks, work, took);
+            tell("apart", options, took);
         }
 
         // On one CPU again they wait. The answer comes when all have asked for it.
@@ -99,8 +103,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
         let _ = results.iter().take(tasks).count();
         thread::sleep(Duration::from_millis(options.wait_ms.into()));
-        let _ = all_at_once("answers", &orders, &results, |_| Order::Answer)?;
-        Ok::<_, Error>(())
+        all_at_once("answers", &orders, &results, |_| Order::Answer)
     })?; // the scope has joined them
 
     let handing = waiting!("hand-overs");
@@ -164,10 +167,9 @@ fn hand_over(most: u64, cpus: [Option<usize>; 2]) -> Result<Handed> {
     let play = &play;
     let switches = thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (me, cpu) in (0..).zip(cpus) {
-            let thread = thread::Builder::new().spawn_scoped(scope, move || play(me, cpu));
-            threads
-                .push(thread.with_context(|| format!("failed to start a thread after {me} of 2"))?);
+        for (me, cpu) in cpus.into_iter().enumerate() {
+            let thread = thread::Builder::new().spawn_scoped(scope, move || play(me as u64, cpu));
+            threads.push(thread.with_context(|| refused(me + 1, 2))?);
         }
         let mut sum = Some(0);
         for thread in threads {
@@ -295,10 +297,15 @@ fn all_at_once(
     Ok(begin.elapsed())
 }
 
-fn tell(how: &str, tasks: usize, work: Duration, took: Duration) {
+fn refused(n: usize, of: usize) -> String {
+    format!("failed to start a thread after {} of {of}", n - 1)
+}
+
+fn tell(how: &str, options: &Options, took: Duration) {
+    let Options { tasks, work_ms, .. } = options;
     let ms = took.as_secs_f64() * 1e3;
-    let cpus = work.as_secs_f64() * tasks as f64 / took.as_secs_f64();
-    report!("{how}: {tasks} × {} ms took {ms:.1} ms", work.as_millis());
+    let cpus = f64::from(*tasks) * options.work().as_secs_f64() / took.as_secs_f64();
+    report!("{how}: {tasks} × {work_ms} ms took {ms:.1} ms");
     report!("  as if on {cpus:.2} CPUs");
     fact(format_args!("{how}_took_ms"), ms);
     fact(format_args!("{how}_cpus_used_ratio"), cpus);

@@ -47,6 +47,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
         bottom += row;
         of_cpus += &picture.cpu(*number, slices, bottom - row / 2.0);
     }
+    let legend = legend(timeline);
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif" font-size="18">
 <rect width="100%" height="100%" fill="#ffffff"/>
@@ -55,7 +56,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
 "##,
         escape(title),
         escape(subtitle),
-        height = bottom + 86.0,
+        height = bottom + 60.0 + TIER * 1.3 * legend.len() as f64,
     );
     for (time, text) in ticks(timeline.length, 8) {
         let x = picture.x(time);
@@ -74,18 +75,20 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
     }
     svg += &of_cpus;
     svg += &labels;
-    svg += &format!(
-        r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">{}</text>
-</svg>
-"##,
-        bottom + 66.0,
-        legend(timeline)
-    );
-    svg
+    for (line, y) in legend
+        .iter()
+        .zip((0..).map(|n| bottom + 66.0 + TIER * 1.3 * f64::from(n)))
+    {
+        svg += &format!(
+            r##"<text x="{MARGIN}" y="{y:.1}" fill="#444444">{line}</text>
+"##
+        );
+    }
+    svg + "</svg>\n"
 }
 
-/// What the signs mean, those that occur.
-fn legend(timeline: &Timeline) -> String {
+/// What the signs mean, those that occur, in lines that fit.
+fn legend(timeline: &Timeline) -> Vec<String> {
     let any = |has: fn(&Lane) -> bool| timeline.lanes.iter().any(has);
     let signs = [
         (true, "thin: alive"),
@@ -121,8 +124,15 @@ fn legend(timeline: &Timeline) -> String {
         ),
     ];
     let signs = signs.iter().filter(|(occurs, _)| *occurs);
-    let signs: Vec<&str> = signs.map(|(_, text)| *text).collect();
-    signs.join("   |   ")
+    let mut lines: Vec<String> = Vec::new();
+    for (_, sign) in signs {
+        let fits = |line: &&mut String| width_of(line) + width_of(sign) < WIDTH;
+        match lines.last_mut().filter(fits) {
+            Some(line) => *line += &format!("   |   {sign}"),
+            None => lines.push((*sign).to_owned()),
+        }
+    }
+    lines
 }
 
 struct Picture<'a> {
@@ -269,7 +279,7 @@ impl Picture<'_> {
             let (name, colour) = (&lane.life.name, lane_colour(lane.number));
             let (left, width) = (self.x(slice.begin), self.x(slice.end) - self.x(slice.begin));
             svg += &self.slice(slice, name, middle, colour);
-            let short = name.chars().last().map(String::from).unwrap_or_default();
+            let short = lane.letter().map(String::from).unwrap_or_default();
             let room = width - 4.0;
             let texts = [name, &short];
             if let Some(text) = texts.into_iter().find(|text| width_of(text) <= room) {

@@ -161,8 +161,7 @@ fn sign_of(share: f64) -> Option<char> {
 
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', BUSY];
 
-/// Who was on a CPU for most of each column: the last letter of its name, in its
-/// colour.
+/// Who was on a CPU for most of each column: a letter of its name, in its colour.
 fn cpu_row(slices: &[(&Lane, &Span)], scale: &Scale, colour: bool) -> String {
     let mut most: Vec<(f64, Option<&Lane>)> = vec![(0.0, None); scale.columns];
     let mut lanes: Vec<&Lane> = slices.iter().map(|(lane, _)| *lane).collect();
@@ -181,7 +180,7 @@ fn cpu_row(slices: &[(&Lane, &Span)], scale: &Scale, colour: bool) -> String {
         let Some(lane) = lane else {
             return " ".to_owned();
         };
-        let letter = lane.life.name.chars().last();
+        let letter = lane.letter();
         let letter = letter.filter(char::is_ascii).unwrap_or(BUSY);
         let style = if colour {
             lane_style(lane.number)
@@ -270,12 +269,9 @@ fn legend(timeline: &Timeline, columns: usize) -> Vec<String> {
     if spans().any(|span| span.waits) {
         parts.push(format!("{WAITING} waiting"));
     }
-    let mut slices = timeline.lanes.iter().filter(|lane| !lane.slices.is_empty());
-    if let Some(first) = slices.next() {
+    if timeline.lanes.iter().any(|lane| !lane.slices.is_empty()) {
         parts.push(format!("▄{BUSY} on a CPU half, all of the time"));
-        if let Some(letter) = first.life.name.chars().last() {
-            parts.push(format!("{letter}: {} was there", first.life.name));
-        }
+        parts.push("digit, letter: who was there".to_owned());
     }
     let any = |has: fn(&LaneEnd) -> bool| timeline.lanes.iter().any(|lane| has(&lane.end));
     if any(|end| end.signal().is_some()) {
@@ -384,7 +380,7 @@ mod tests {
   CPU 1       ┃                      222222222222   ┃
                ╵0.0 ms           ╵0.5 ms
   ━ alive   ▄█ on a CPU half, all of the time
-  1: task 1 was there
+  digit, letter: who was there
 "
         );
     }

@@ -1357,6 +1357,39 @@ pub const ENTRIES: &[Entry] = &[
         run: "thread-demo parallel --work-ms 1",
         check: "on two CPUs most needed none: both ran at the same instant",
     },
+    // thread-demo switch
+    Entry {
+        // It stops at once. Next to certain: nobody is switched out ten times in
+        // a few microseconds.
+        file: "thread-demo/src/switch.rs",
+        text: "switches.involuntary >= TURNS || time",
+        instead: "switches.involuntary + TURNS >= TURNS || time",
+        run: "thread-demo switch",
+        check: "who computes was switched out, though it gave up nothing",
+    },
+    Entry {
+        // It does not sleep. Next to certain: see above.
+        file: "thread-demo/src/switch.rs",
+        text: "thread::sleep(Duration::from_millis(1));",
+        instead: "compute();",
+        run: "thread-demo switch --sleeps 1000",
+        check: "who sleeps was switched out each time",
+    },
+    Entry {
+        // It spins, too. (Whether it sleeps is asked for ten seconds.)
+        file: "thread-demo/src/switch.rs",
+        text: "let _ = told_to_stop.recv();",
+        instead: "while told_to_stop.try_recv() == Err(crossbeam::channel::TryRecvError::Empty) {}",
+        run: "thread-demo switch",
+        check: "who waits sleeps, says the kernel",
+    },
+    Entry {
+        file: "thread-demo/src/switch.rs",
+        text: "let _ = told_to_stop.recv();",
+        instead: "while told_to_stop.try_recv() == Err(crossbeam::channel::TryRecvError::Empty) {}",
+        run: "thread-demo switch",
+        check: "waiting used less than a tenth of the CPU time of spinning",
+    },
     // thread-demo main-ends
     Entry {
         // Main does not wait until all have begun. Certain: one never begins.
