@@ -32,8 +32,8 @@ fn main() {
     });
 }
 
-/// Those of the calling thread so far. (A yield counts as involuntary: the thread
-/// could have gone on.)
+/// Those of the calling thread so far. (A yield counts as involuntary: the
+/// thread could have gone on.)
 fn switches() -> String {
     let status = fs::read_to_string("/proc/thread-self/status");
     let status = status.unwrap_or_else(|error| panic!("no /proc: {error}"));
