@@ -7,7 +7,7 @@
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use shared_core::cli::Question;
-use shared_core::report::{Slices, fact};
+use shared_core::report::{Slices, fact, require};
 use shared_core::timing::Measurement;
 use shared_core::who::Switches;
 use shared_core::{Context, Result, check, fact, report, span, waiting, who};
@@ -153,10 +153,12 @@ fn compute_until_switched_out(cpu: Option<usize>, so_far: &dyn Fn() -> Option<Sw
 }
 
 fn sleep_again_and_again(times: u16) {
+    let begin = Instant::now();
     for _ in 0..times {
         let _sleep = waiting!("sleep");
         thread::sleep(Duration::from_millis(1));
     }
+    fact!("slept_ms", begin.elapsed().as_secs_f64() * 1e3);
 }
 
 /// After each piece of work it lets others run before it.
@@ -388,6 +390,13 @@ fn judge(
     used: &Used,
     costs: Vec<(String, Measurement)>,
 ) {
+    let (slept, asked) = (require("slept_ms"), f64::from(options.sleeps));
+    check!(
+        "who sleeps waits for as long as it asked, or longer",
+        slept.clone(),
+        slept.as_f64() >= Some(asked),
+        format!("at least {asked} ms")
+    );
     if counted.iter().all(|(_, switches)| switches.is_some()) {
         report!("switches:  voluntary  involuntary");
     } else {

@@ -271,6 +271,8 @@ fn legend(timeline: &Timeline, columns: usize) -> Vec<String> {
     }
     if timeline.lanes.iter().any(|lane| !lane.slices.is_empty()) {
         parts.push(format!("▄{BUSY} on a CPU half, all of the time"));
+    }
+    if !timeline.cpus().is_empty() {
         parts.push("digit, letter: who was there".to_owned());
     }
     let any = |has: fn(&LaneEnd) -> bool| timeline.lanes.iter().any(|lane| has(&lane.end));

@@ -1368,6 +1368,13 @@ pub const ENTRIES: &[Entry] = &[
         check: "who computes was switched out, though it gave up nothing",
     },
     Entry {
+        file: "thread-demo/src/switch.rs",
+        text: "thread::sleep(Duration::from_millis(1));",
+        instead: "compute();",
+        run: "thread-demo switch --sleeps 1000",
+        check: "who sleeps waits for as long as it asked, or longer",
+    },
+    Entry {
         // It does not sleep. Next to certain: see above.
         file: "thread-demo/src/switch.rs",
         text: "thread::sleep(Duration::from_millis(1));",
