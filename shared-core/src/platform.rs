@@ -25,6 +25,15 @@ impl Switches {
     pub fn all(self) -> u64 {
         self.voluntary + self.involuntary
     }
+
+    /// Those after `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            voluntary: self.voluntary - before.voluntary,
+            involuntary: self.involuntary - before.involuntary,
+        }
+    }
 }
 
 /// A number for the calling thread where the system's own cannot be had: the

@@ -2,6 +2,7 @@
 
 mod again;
 mod cost;
+mod cpus;
 mod ids;
 mod join;
 #[cfg(unix)]

@@ -5,12 +5,13 @@
 //!
 //! To copy: examples/parallel.rs, the turn that two threads hand back and forth.
 
+use crate::cpus::{self, compute, stay_on};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use shared_core::cli::Question;
 use shared_core::report::{Event, Phase, Slices, events, fact};
 use shared_core::timeline::Timeline;
 use shared_core::{Context, Error, Result, check, fact, report, waiting, who};
-use std::hint::{black_box, spin_loop};
+use std::hint::spin_loop;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -162,7 +163,7 @@ fn hand_over(most: u64, cpus: [Option<usize>; 2]) -> Result<Handed> {
             }
         }
         let switches = who::switches().zip(before);
-        switches.map(|(after, before)| after.all() - before.all())
+        switches.map(|(after, before)| after.since(before).all())
     };
     let play = &play;
     let switches = thread::scope(|scope| {
@@ -224,24 +225,15 @@ fn hand_over_apart(cpus: &Cpus) -> Result<Handed> {
 /// The CPUs that this program may use.
 struct Cpus {
     count: usize,
-    /// Their numbers, if the system lets a thread choose.
-    numbers: Option<Vec<usize>>,
+    /// Their numbers; none if the system does not let a thread choose.
+    numbers: Vec<usize>,
 }
 
 impl Cpus {
     fn to_choose_from() -> Self {
-        let numbers = who::cpus();
-        let count = numbers.as_ref().map(Vec::len);
+        let numbers = cpus::to_choose_from();
+        let count = who::cpus().map(|cpus| cpus.len());
         let count = count.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        // To choose those that it has changes nothing.
-        let numbers = match who::stay_on(numbers.as_deref().unwrap_or_default()) {
-            Ok(()) => numbers,
-            Err(error) => {
-                report!("I may not choose a CPU:");
-                report!("  {}", shared_core::cause(error));
-                None
-            }
-        };
         if count == 1 {
             report!("I have one CPU: nothing is parallel");
         }
@@ -257,15 +249,7 @@ impl Cpus {
     }
 
     fn number(&self, n: usize) -> Option<usize> {
-        let numbers = self.numbers.as_ref()?;
-        numbers.get(n % numbers.len().max(1)).copied()
-    }
-}
-
-/// Lets the calling thread stay on this CPU; an error means that it is gone.
-fn stay_on(cpu: Option<usize>) {
-    if let Some(cpu) = cpu {
-        let _ = who::stay_on(&[cpu]);
+        self.numbers.get(n % self.count).copied()
     }
 }
 
@@ -273,12 +257,6 @@ fn stay_on(cpu: Option<usize>) {
 fn cpu_time() -> Duration {
     static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     who::cpu_time().unwrap_or_else(|| BEGIN.elapsed())
-}
-
-/// Some microseconds of work.
-fn compute() {
-    let sum = (0..500_u64).fold(1, |sum, n| black_box(sum ^ n).wrapping_mul(31));
-    black_box(sum);
 }
 
 /// Orders something of each task, and waits until all have done it.

@@ -5,13 +5,14 @@
 //!
 //! To copy: examples/switch.rs, what the kernel counts, for three kinds of threads.
 
+use crate::cpus::{self, compute, stay_on};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use shared_core::cli::Question;
 use shared_core::report::{Slices, fact, require};
 use shared_core::timing::Measurement;
 use shared_core::who::Switches;
 use shared_core::{Context, Result, check, fact, report, span, waiting, who};
-use std::hint::{black_box, spin_loop};
+use std::hint::spin_loop;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::panic::resume_unwind;
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -63,7 +64,7 @@ pub const QUESTIONS: &[Question] = &[
 ];
 
 pub fn run(options: &Options) -> Result<()> {
-    let cpus = cpus_to_choose_from();
+    let cpus = cpus::to_choose_from();
 
     // A process to switch to, made while this one has a single thread.
     #[cfg(unix)]
@@ -322,10 +323,7 @@ fn counted(
     let before = who::switches();
     let so_far = || {
         let (now, before) = who::switches().zip(before)?;
-        Some(Switches {
-            voluntary: now.voluntary - before.voluntary,
-            involuntary: now.involuntary - before.involuntary,
-        })
+        Some(now.since(before))
     };
     work(&so_far);
     so_far()
@@ -334,33 +332,6 @@ fn counted(
 fn cpu_time_since(before: Option<Duration>) -> Option<Duration> {
     let (now, before) = who::cpu_time().zip(before)?;
     Some(now.saturating_sub(before))
-}
-
-/// Some microseconds of work.
-fn compute() {
-    let sum = (0..500_u64).fold(1, |sum, n| black_box(sum ^ n).wrapping_mul(31));
-    black_box(sum);
-}
-
-/// One CPU and another one, if there is another; none if this program may not choose.
-fn cpus_to_choose_from() -> Vec<usize> {
-    let cpus = who::cpus().unwrap_or_default();
-    // To choose those that it has changes nothing.
-    match who::stay_on(&cpus) {
-        Ok(()) => cpus,
-        Err(error) => {
-            report!("I may not choose a CPU:");
-            report!("  {}", shared_core::cause(error));
-            Vec::new()
-        }
-    }
-}
-
-/// Lets the calling thread stay on this CPU; an error means that it is gone.
-fn stay_on(cpu: Option<usize>) {
-    if let Some(cpu) = cpu {
-        let _ = who::stay_on(&[cpu]);
-    }
 }
 
 /// What was seen of the thread that waited and of the one that was spinning.
