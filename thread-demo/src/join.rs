@@ -114,18 +114,25 @@ fn with_a_limit(limit: Duration) -> Result<()> {
 /// The one who joins a thread need not have started it.
 fn by_another_thread() -> Result<()> {
     let (stop, told_to_stop) = channel();
-    let first = start("first", move || until(&told_to_stop))?;
-    let second = start("second", move || {
-        let joining = waiting!("join first");
-        first.join().unwrap_or_else(|panic| resume_unwind(panic));
+    // In a scope, so that `first` is joined also if `second` cannot be started.
+    thread::scope(|scope| {
+        let first = thread::Builder::new().name("first".to_owned());
+        let first = first.spawn_scoped(scope, move || until(&told_to_stop));
+        let first = first.context("failed to start the thread first")?;
+        let second = thread::Builder::new().name("second".to_owned());
+        let second = second.spawn_scoped(scope, move || {
+            let joining = waiting!("join first");
+            first.join().unwrap_or_else(|panic| resume_unwind(panic));
+            drop(joining);
+            report!("{GOES_ON}");
+        });
+        drop(stop);
+        let second = second.context("failed to start the thread second")?;
+        let joining = waiting!("join second");
+        second.join().unwrap_or_else(|panic| resume_unwind(panic));
         drop(joining);
-        report!("{GOES_ON}");
-    })?;
-    drop(stop);
-    let joining = waiting!("join second");
-    second.join().unwrap_or_else(|panic| resume_unwind(panic));
-    drop(joining);
-    Ok(())
+        Ok(())
+    })
 }
 
 /// What runs in most of the threads: they wait until the other end of the channel is
