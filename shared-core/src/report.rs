@@ -4,7 +4,7 @@
 //! [`span!`](crate::span!) and [`waiting!`](crate::waiting!) mark a stretch of time,
 //! [`moment!`](crate::moment!) labels a moment,
 //! [`fact!`](crate::fact!) records what was seen, and
-//! [`check!`](crate::check!) judges it. All of them append to the event log of
+//! [`check!`](crate::check!) judges it; [`measured()`] gives a measurement. All of them append to the event log of
 //! the run, one line and one write each, in the Trace Event Format.
 
 mod event;
@@ -14,6 +14,7 @@ mod session;
 mod slices;
 
 use crate::platform::ToChild;
+use crate::timing::Measurement;
 use crate::{cause, complain, who};
 use anyhow::Result;
 pub use event::{End, Event, Phase};
@@ -156,6 +157,25 @@ pub fn fact(name: fmt::Arguments<'_>, value: impl Into<Value>) {
         &name.to_string(),
         arg("value", value),
     );
+}
+
+/// Records a measurement: the pictures draw a bar for it, and its median and quartiles
+/// are facts, for `fork, 64 MiB` these: `fork_64_mib_median_us`, `…_lower_quartile_us`
+/// and `…_upper_quartile_us`.
+pub fn measured(what: &str, measured: &Measurement) {
+    let times = [
+        ("median_us", measured.median),
+        ("lower_quartile_us", measured.lower_quartile),
+        ("upper_quartile_us", measured.upper_quartile),
+    ]
+    .map(|(name, time)| (name, time.as_secs_f64() * 1e6));
+    let of_fact = what.replace(',', "").replace(' ', "_").to_lowercase();
+    let mut args = arg("runs", measured.runs);
+    for (name, time) in times {
+        fact(format_args!("{of_fact}_{name}"), time);
+        args.insert(name.to_owned(), time.into());
+    }
+    record(Phase::Instant, "measured", what, args);
 }
 
 /// See [`check!`](crate::check!).

@@ -2,10 +2,12 @@
 //! drawn in the terminal ([`text`]) and as a picture ([`svg`]), or given on
 //! as data ([`json_lines`], [`trace`]).
 
+mod bars;
 pub mod svg;
 pub mod text;
 
 use crate::report::{End, Event, Phase};
+pub use bars::Bar;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -20,6 +22,8 @@ pub struct Timeline {
     /// When the last thing happened, in microseconds. The time that the first
     /// process took to judge at the end is not part of the picture.
     pub length: f64,
+    /// What was measured, in this order.
+    pub bars: Vec<Bar>,
 }
 
 /// The life of one process or thread. Times are in microseconds since the
@@ -145,7 +149,13 @@ impl Timeline {
         if let Some(queue) = queue(events, lanes.len(), length) {
             lanes.insert(lanes.len().min(1), queue);
         }
-        Self { lanes, length }
+        let measured = events.iter().filter(|event| event.cat == "measured");
+        let bars = measured.filter_map(Bar::of).collect();
+        Self {
+            lanes,
+            length,
+            bars,
+        }
     }
 
     /// Whether some process was ended by another, or with threads that were not
@@ -266,7 +276,8 @@ fn queue(events: &[Event], number: usize, length: f64) -> Option<Lane> {
 /// When the last thing happened. What the first process did afterwards was to
 /// judge: that is not part of the picture.
 fn last_moment(events: &[Event]) -> f64 {
-    let judging = |event: &Event| matches!(event.cat.as_str(), "check" | "fact" | "life");
+    let judging =
+        |event: &Event| matches!(event.cat.as_str(), "check" | "fact" | "life" | "measured");
     let last = events
         .iter()
         .rposition(|event| !judging(event))

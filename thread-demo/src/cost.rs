@@ -10,7 +10,7 @@ use crate::again::{Again, say, this_program};
 use nix::{libc, sys::wait::waitpid, unistd::Pid};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use shared_core::cli::Question;
-use shared_core::report::{Input, fact};
+use shared_core::report::Input;
 use shared_core::timing::{Measurement, in_words};
 use shared_core::{Context, Result, check, ensure, fact, report, span, who};
 use std::fs;
@@ -370,28 +370,9 @@ fn judge(options: &Options, rungs: Vec<Rung>, idle: Option<[u64; 2]>) {
     let rungs: Vec<(Rung, Measurement)> = rungs.into_iter().map(measured).collect();
     let rounds = rungs.first().map_or(0, |(_, measured)| measured.runs);
     fact!("rounds", rounds);
-    report!("medians of {rounds} and quartiles, on");
-    report!("{}:", who::machine());
+    report!("measured on {}", who::machine());
     for (rung, measured) in &rungs {
-        report!("{:<15}{}", rung.name(), in_one_unit(measured));
-        let name = rung
-            .name()
-            .replace(", ", "_")
-            .replace(' ', "_")
-            .to_lowercase();
-        for (what, time) in [
-            ("median", measured.median),
-            ("lower_quartile", measured.lower_quartile),
-            ("upper_quartile", measured.upper_quartile),
-        ] {
-            fact(format_args!("{name}_{what}_us"), time.as_secs_f64() * 1e6);
-        }
-    }
-    report!("the same; each █ is three times more");
-    for (rung, measured) in &rungs {
-        // 1 ns has none.
-        let columns = measured.median.as_nanos().max(1).ilog(3);
-        report!("{:<15}{}", rung.name(), "█".repeat(columns as usize));
+        report::measured(&rung.name(), measured);
     }
 
     let of = |what: &str, mib: Option<u16>| {
@@ -496,22 +477,4 @@ fn judge_forks(
             shortest(large_spawn)
         )
     );
-}
-
-/// ` 44.7 µs (42.9 to 48.7)`
-fn in_one_unit(measured: &Measurement) -> String {
-    let (unit, nanoseconds) = match measured.median.as_nanos() {
-        ..1000 => ("ns", 1.0),
-        1000..1_000_000 => ("µs", 1e3),
-        1_000_000..1_000_000_000 => ("ms", 1e6),
-        _ => ("s", 1e9),
-    };
-    let number = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e9 / nanoseconds);
-    let [median, lower, upper] = [
-        measured.median,
-        measured.lower_quartile,
-        measured.upper_quartile,
-    ]
-    .map(number);
-    format!("{median:>6} {unit} ({lower} to {upper})")
 }

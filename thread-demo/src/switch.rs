@@ -433,18 +433,9 @@ fn judge(
         );
     }
 
-    let rounds = costs.first().map_or(0, |(_, cost)| cost.runs);
-    report!("from one to the other through a pipe,");
-    report!("medians of {rounds} and quartiles, on");
-    report!("{}:", who::machine());
+    report!("bars: from one to the other, through");
+    report!("a pipe, on {}", who::machine());
     for (name, cost) in costs {
-        let us = |time: Duration| time.as_secs_f64() * 1e6;
-        let [median, lower, upper] =
-            [cost.median, cost.lower_quartile, cost.upper_quartile].map(us);
-        report!("{name:<18} {median:>5.1} µs ({lower:.1} to {upper:.1})");
-        let name = name.replace(", ", "_").replace(' ', "_").to_lowercase();
-        fact(format_args!("{name}_median_us"), median);
-        fact(format_args!("{name}_lower_quartile_us"), lower);
-        fact(format_args!("{name}_upper_quartile_us"), upper);
+        report::measured(&name, &cost);
     }
 }

@@ -11,7 +11,7 @@ pub struct Event {
     /// who was started or reaped.
     pub name: String,
     /// `life`, `span`, `wait`, `slice`, `moment`, `queued`, `report`, `fact`,
-    /// `check`, `started`, `reaped`, `error` or `metadata`.
+    /// `check`, `measured`, `started`, `reaped`, `error` or `metadata`.
     pub cat: String,
     /// What kind of event this is.
     pub ph: Phase,
@@ -21,7 +21,8 @@ pub struct Event {
     pub pid: u32,
     /// The thread whose event this is; the main thread has the PID.
     pub tid: u64,
-    /// `value` of a fact, `ok` of a check, `cpu` of a span or slice, `name` of a
+    /// `value` of a fact, `ok` of a check, the `runs`, the median and the quartiles of
+    /// what was measured, `cpu` of a span or slice, `name` of a
     /// process or thread, the number of a `lane` in order of start, the thread
     /// `by` which a process was started or reaped, and the `status` or the
     /// `signal` that wait told of its end.

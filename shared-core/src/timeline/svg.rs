@@ -1,13 +1,13 @@
 //! The timeline as a picture.
 
-use super::{Lane, LaneEnd, Span, Timeline, ticks};
+use super::{Lane, LaneEnd, Span, Timeline, bars, ticks};
 use crate::lane_colour;
 use crate::report::End;
 use std::fmt::Write;
 
-const WIDTH: f64 = 1280.0;
-const RIGHT: f64 = 40.0;
-const MARGIN: f64 = 24.0;
+pub(super) const WIDTH: f64 = 1280.0;
+pub(super) const RIGHT: f64 = 40.0;
+pub(super) const MARGIN: f64 = 24.0;
 const TOP: f64 = 96.0;
 /// The frame of a bar whose end nobody has seen.
 const CUT_OFF: &str = r##" stroke="#cc0000" stroke-width="2" stroke-dasharray="5 3""##;
@@ -48,6 +48,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
         of_cpus += &picture.cpu(*number, slices, bottom - row / 2.0);
     }
     let legend = legend(timeline);
+    let of_bars = bottom + 70.0 + TIER * 1.3 * legend.len() as f64;
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif" font-size="18">
 <rect width="100%" height="100%" fill="#ffffff"/>
@@ -56,7 +57,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
 "##,
         escape(title),
         escape(subtitle),
-        height = bottom + 60.0 + TIER * 1.3 * legend.len() as f64,
+        height = of_bars - 10.0 + bars::height(&timeline.bars),
     );
     for (time, text) in ticks(timeline.length, 8) {
         let x = picture.x(time);
@@ -84,7 +85,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
 "##
         );
     }
-    svg + "</svg>\n"
+    svg + &bars::svg(&timeline.bars, of_bars) + "</svg>\n"
 }
 
 /// What the signs mean, those that occur, in lines that fit.
@@ -365,7 +366,7 @@ impl Picture<'_> {
 }
 
 /// About the width of a text.
-fn width_of(text: &str) -> f64 {
+pub(super) fn width_of(text: &str) -> f64 {
     text.chars().count() as f64 * 11.0
 }
 
@@ -387,7 +388,7 @@ fn tooltip(span: &Span) -> String {
 
 /// `text` as XML character data; control characters, which XML forbids, become
 /// U+FFFD.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -1,6 +1,6 @@
 //! The timeline in the terminal.
 
-use super::{Lane, LaneEnd, Span, Timeline, ticks};
+use super::{Lane, LaneEnd, Span, Timeline, bars, ticks};
 use crate::report::End;
 use crate::{lane_style, pad};
 use std::fmt::Write;
@@ -51,7 +51,7 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     for line in legend(timeline, width.max(40) - 2) {
         let _ = writeln!(text, "  {line}");
     }
-    text
+    text + &bars::text(&timeline.bars, width.max(40))
 }
 
 /// With more of them there is no picture left to see.
