@@ -5,6 +5,7 @@
 //!
 //! - [`cli`]: the options that all demos share, and the flow of a run;
 //! - [`timeline`]: the reading side: terminal, SVG, JSON, trace file;
+//! - [`again`]: the same program, once more, as a child that does a part of a lesson;
 //! - [`children`]: a child is made, guarded, reaped;
 //! - [`mod@report`]: the writing side: [`report!`], [`span!`], [`fact!`], [`check!`];
 //! - [`ending`]: the list of children and the end of a run;
@@ -14,6 +15,7 @@
 //!
 //! Each of them uses only those that stand below it.
 
+pub mod again;
 pub mod children;
 pub mod cli;
 pub mod ending;

@@ -5,10 +5,10 @@
 //!
 //! To copy: examples/cost.rs, a thread beside a process, with medians only.
 
-use crate::again::{Again, say, this_program};
 #[cfg(unix)]
 use nix::{libc, sys::wait::waitpid, unistd::Pid};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use shared_core::again::{Again, say, this_program};
 use shared_core::cli::Question;
 use shared_core::report::Input;
 use shared_core::timing::{Measurement, in_words};

@@ -5,8 +5,8 @@
 //!
 //! To copy: examples/ids.rs, what the kernel lists, without the other runs.
 
-use crate::again::{Again, say, this_program};
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use shared_core::again::{Again, say, this_program};
 use shared_core::cli::Question;
 use shared_core::report::{Input, fact, require};
 use shared_core::{Context, Error, Result, check, ensure, fact, report, waiting, who};

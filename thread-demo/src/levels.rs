@@ -5,8 +5,8 @@
 //!
 //! To copy: examples/levels.rs, the same steps without the reporting.
 
-use crate::again::{Again, say};
 use nix::libc;
+use shared_core::again::{Again, say};
 use shared_core::children::WaitStatus as _;
 use shared_core::cli::Question;
 use shared_core::report::{Input, fact, require};

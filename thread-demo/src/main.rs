@@ -1,6 +1,5 @@
 //! Threads: what they share, how they run, what they cost.
 
-mod again;
 mod cost;
 mod cpus;
 mod ids;
@@ -14,7 +13,7 @@ mod start_join;
 mod switch;
 
 use shared_core::cli::{Files, Question};
-use shared_core::{Lessons, Result, files};
+use shared_core::{Lessons, Result, again, files};
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]

@@ -5,7 +5,7 @@
 //!
 //! To copy: examples/main_ends.rs, the first of the three, without the reporting.
 
-use crate::again::{Again, say};
+use shared_core::again::{Again, say};
 #[cfg(unix)]
 use shared_core::children::adopted;
 use shared_core::cli::Question;

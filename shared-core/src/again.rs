@@ -1,10 +1,11 @@
 //! This program, run once more as a process of its own: what a lesson cannot show in
 //! its own process, since that must go on.
 
-use shared_core::children::{self, Start, about_to_spawn};
-use shared_core::ending::exit_now;
-use shared_core::report::{self, Input, Stdin, failed};
-use shared_core::{Context, Result, cause, complain};
+use crate::children::{self, Start, about_to_spawn};
+use crate::ending::exit_now;
+use crate::report::{self, Input, Stdin, failed};
+use crate::{cause, complain};
+use anyhow::{Context, Result};
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
