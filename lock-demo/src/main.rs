@@ -1,7 +1,11 @@
 //! Lock: two threads, one balance.
 
 mod balance;
+mod condition;
+mod exclusive;
+mod interleavings;
 mod lost_update;
+mod poison;
 
 use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, files};
@@ -11,6 +15,10 @@ use std::process::ExitCode;
 enum Lesson {
     Balance(balance::Options),
     LostUpdate(lost_update::Options),
+    Interleavings(interleavings::Options),
+    Exclusive(exclusive::Options),
+    Poison(poison::Options),
+    Condition(condition::Options),
 }
 
 impl Lessons for Lesson {
@@ -21,6 +29,10 @@ impl Lessons for Lesson {
         match self {
             Self::Balance(options) => balance::run(options),
             Self::LostUpdate(options) => lost_update::run(options),
+            Self::Interleavings(options) => interleavings::run(options),
+            Self::Exclusive(options) => exclusive::run(options),
+            Self::Poison(options) => poison::run(options),
+            Self::Condition(options) => condition::run(options),
         }
     }
 
@@ -28,6 +40,10 @@ impl Lessons for Lesson {
         match self {
             Self::Balance(_) => balance::QUESTIONS,
             Self::LostUpdate(_) => lost_update::QUESTIONS,
+            Self::Interleavings(_) => interleavings::QUESTIONS,
+            Self::Exclusive(_) => exclusive::QUESTIONS,
+            Self::Poison(_) => poison::QUESTIONS,
+            Self::Condition(_) => condition::QUESTIONS,
         }
     }
 
@@ -35,6 +51,10 @@ impl Lessons for Lesson {
         match self {
             Self::Balance(_) => files!("balance", "lock"),
             Self::LostUpdate(_) => files!("lost_update", "lost_update"),
+            Self::Interleavings(_) => files!("interleavings", "interleavings"),
+            Self::Exclusive(_) => files!("exclusive", "exclusive"),
+            Self::Poison(_) => files!("poison", "poison"),
+            Self::Condition(_) => files!("condition", "condition"),
         }
     }
 

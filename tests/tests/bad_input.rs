@@ -70,6 +70,16 @@ fn wrong_calls_are_refused_before_anything_starts() {
             "1 is not in 2..=16",
         ),
         (
+            "lock-demo",
+            &["interleavings", "--schedule", "AABB"],
+            "A and B, each three times, or each six or nine times",
+        ),
+        (
+            "lock-demo",
+            &["interleavings", "--play", "--lock"],
+            "the argument '--play' cannot be used with '--lock'",
+        ),
+        (
             "process-demo",
             &["run", "--name"],
             "a value is required for '--name <NAME>'",

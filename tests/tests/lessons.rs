@@ -691,6 +691,89 @@ fn the_balance_is_exact_with_a_lock() {
 }
 
 #[test]
+fn every_interleaving_is_known_and_any_can_be_made() {
+    for (operations, all, right) in [("1", 20, 2), ("2", 924, 6), ("3", 48_620, 20)] {
+        let args = ["interleavings", "--operations", operations];
+        let summary = json("lock-demo", &args).expect_status(0).summary();
+        let numbers = ["interleavings", "nothing_lost"].map(|fact| number(&summary, fact));
+        assert_eq!(numbers, [all, right]);
+    }
+    for (schedule, balance, refused) in [
+        ("AAABBB", 13, 0),
+        ("BBBAAA", 13, 0),
+        ("ABBAAB", 8, 2),
+        ("ABABAB", 8, 2),
+        ("BABBAA", 5, 1),
+        ("AABBBBBBAAAA", 10, 6),
+    ] {
+        let args = ["interleavings", "--schedule", schedule];
+        let facts = json("lock-demo", &args).expect_status(0).summary()["facts"].take();
+        assert_eq!(
+            (&facts["balance"], &facts["order"]),
+            (&balance.into(), &schedule.into())
+        );
+        let args = [&args[..], &["--lock"]].concat();
+        let summary = json("lock-demo", &args).expect_status(0).summary();
+        let all = 13 * i64::try_from(schedule.len() / 6).expect("small");
+        assert_eq!(number(&summary, "balance"), all);
+        assert_eq!(number(&summary, "refused"), refused, "{schedule}");
+    }
+}
+
+#[test]
+fn a_person_can_be_the_scheduler() {
+    let mut run = Run::program("lock-demo")
+        .args(["interleavings", "--play", "--json"])
+        .start();
+    // Nothing but 1 and 2 counts; B has ended after three; the second round, under the
+    // lock, ends without a person.
+    run.write("1\n2\nthree\n\n2\nB\n2\n1\na\n1\n2\n");
+    let summary = run.finish().expect_status(0).summary();
+    let facts = &summary["facts"];
+    assert_eq!(
+        (&facts["order"], &facts["balance"]),
+        (&"ABBBAA".into(), &5.into())
+    );
+    assert_eq!(
+        (&facts["order_under_a_lock"], &facts["refused"]),
+        (&"AAABBB".into(), &1.into())
+    );
+}
+
+#[test]
+fn one_thread_holds_a_lock_however_many_ask() {
+    for threads in ["2", "32"] {
+        let args = ["exclusive", "--threads", threads, "--hold-ms", "1"];
+        let summary = json("lock-demo", &args).expect_status(0).summary();
+        assert_eq!(number(&summary, "most_holders"), 1);
+        assert_eq!(number(&summary, "asked_at_once").to_string(), threads);
+    }
+}
+
+#[test]
+fn a_panic_under_a_lock_leaves_half_of_a_change() {
+    let args = ["poison", "--amount", "1"];
+    let run = json("lock-demo", &args).expect_status(0);
+    assert_eq!(run.stderr, "", "the panics are reported");
+    let summary = run.summary();
+    let sums = ["std", "std_repaired", "parking_lot", "whole_change"];
+    let sums = sums.map(|name| number(&summary, &format!("{name}_sum")));
+    assert_eq!(sums, [99, 100, 99, 100]);
+}
+
+#[test]
+fn a_wake_up_is_lost_and_a_loop_finds_out() {
+    for args in [
+        &["condition"][..],
+        &["condition", "--items", "100", "--consumers", "8"],
+    ] {
+        let facts = json("lock-demo", args).expect_status(0).summary()["facts"].take();
+        assert_eq!(facts["wait_after_notify"], "it waits for ever");
+        assert!(facts["most_items"].as_u64() <= Some(2), "{facts}");
+    }
+}
+
+#[test]
 fn a_summary_has_the_options_and_every_fact() {
     let args = ["run", "--name", "Ada"];
     let summary = json("process-demo", &args).expect_status(0).summary();

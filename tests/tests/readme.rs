@@ -34,7 +34,7 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 41] = [
+const MEASURED: [(&str, &str); 43] = [
     ("│ heap …", ""),
     ("│ static …", ""),
     ("│ directory ", ""),
@@ -74,6 +74,8 @@ const MEASURED: [(&str, &str); 41] = [
     ("│ computing ", ""),
     ("│ waiting used ", ""),
     ("│ spinning used ", ""),
+    ("│ I took ", ""),
+    (" waited ", " ms"),
     // Which worker takes which task is not certain.
     ("worker ", " ←"),
     ("│ task ", " "),

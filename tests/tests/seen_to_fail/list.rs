@@ -1542,4 +1542,198 @@ pub const ENTRIES: &[Entry] = &[
         run: "lock-demo balance --iterations 10000",
         check: "with a lock: no update is lost, and the balance is 0",
     },
+    // lock-demo interleavings
+    Entry {
+        // One of the orders is forgotten.
+        file: "lock-demo/src/interleavings.rs",
+        text: "(0..1 << steps).filter(half);",
+        instead: "(0..1 << steps).filter(half).skip(1);",
+        run: "lock-demo interleavings",
+        check: "there are as many interleavings as ways to choose A's steps among all",
+    },
+    Entry {
+        // A deposit is thought to have two steps.
+        file: "lock-demo/src/interleavings.rs",
+        text: "letters.chunks(STEPS)",
+        instead: "letters.chunks(2)",
+        run: "lock-demo interleavings",
+        check: "money is lost in those in which a deposit is interrupted, and in no others",
+    },
+    Entry {
+        // To add and to store is one step: more orders are right.
+        file: "lock-demo/src/interleavings.rs",
+        text: "1 => sums[who] += THREADS[who].1,",
+        instead: "1 => sums[who] = balance + THREADS[who].1,",
+        run: "lock-demo interleavings --operations 2",
+        check: "nothing is lost in as many as there are orders of whole deposits",
+    },
+    Entry {
+        // The thread loads once more, when it adds.
+        file: "lock-demo/src/interleavings.rs",
+        text: "let sum = seen + amount;",
+        instead: "let sum = balance.load(SeqCst) + amount;",
+        run: "lock-demo interleavings",
+        check: "two threads that make their steps in this order end with the same balance",
+    },
+    Entry {
+        // The lock is released too early.
+        file: "lock-demo/src/interleavings.rs",
+        text: "let seen = balance.load(SeqCst);",
+        instead: "let seen = balance.load(SeqCst);
+    drop(held);
+    let held = None::<()>;",
+        run: "lock-demo interleavings --schedule ABBAAB --lock",
+        check: "with the lock no deposit is interrupted, and nothing is lost",
+    },
+    // lock-demo exclusive
+    Entry {
+        // A thread has asked only when it has the lock.
+        file: "lock-demo/src/exclusive.rs",
+        text: "asked.fetch_add(1, SeqCst);
+        drop(about_to_ask);
+        let guard = lock.lock();",
+        instead: "drop(about_to_ask);
+        let guard = lock.lock();
+        asked.fetch_add(1, SeqCst);",
+        run: "lock-demo exclusive",
+        check: "all threads had asked for the lock before the first one got it",
+    },
+    Entry {
+        // The guard is dropped at once. As good as certain: they all sleep for long.
+        file: "lock-demo/src/exclusive.rs",
+        text: "let guard = lock.lock();
+        // From",
+        instead: "drop(lock.lock());
+        let guard = ();
+        // From",
+        run: "lock-demo exclusive --hold-ms 500",
+        check: "never did more than one thread hold it",
+    },
+    Entry {
+        // The same: the spans overlap.
+        file: "lock-demo/src/exclusive.rs",
+        text: "let guard = lock.lock();
+        // From",
+        instead: "drop(lock.lock());
+        let guard = ();
+        // From",
+        run: "lock-demo exclusive --hold-ms 500",
+        check: "no two of the spans in which it was held overlap",
+    },
+    Entry {
+        // It is not held for as long as it is said. Certain: by far.
+        file: "lock-demo/src/exclusive.rs",
+        text: "thread::sleep(hold);",
+        instead: "let _ = hold;",
+        run: "lock-demo exclusive --hold-ms 1000",
+        check: "the last one waited for as long as all others held it, or longer",
+    },
+    // lock-demo poison
+    Entry {
+        // The poison is cleared before anybody looks.
+        file: "lock-demo/src/poison.rs",
+        text: "match accounts.lock() {",
+        instead: "accounts.clear_poison();
+    match accounts.lock() {",
+        run: "lock-demo poison",
+        check: "std: after the panic lock() returned an error",
+    },
+    Entry {
+        // The panic comes before the change.
+        file: "lock-demo/src/poison.rs",
+        text: "accounts.first -= amount;
+        panic!(\"{MESSAGE}\"); // before the other half",
+        instead: "assert!(accounts.first < ALL, \"{MESSAGE}\");
+        accounts.first -= amount;",
+        run: "lock-demo poison",
+        check: "the data was as the panic left it: half of the change was made",
+    },
+    Entry {
+        // Nothing is repaired.
+        file: "lock-demo/src/poison.rs",
+        text: "accounts.second = ALL - accounts.first;",
+        instead: "accounts.second = 0;",
+        run: "lock-demo poison",
+        check: "repaired, and no longer poisoned, it could be locked as before",
+    },
+    Entry {
+        // The guard is never dropped.
+        file: "lock-demo/src/poison.rs",
+        text: "accounts.first -= amount;
+        panic!(\"{MESSAGE}\");
+    })?;",
+        instead: "accounts.first -= amount;
+        std::mem::forget(accounts);
+        panic!(\"{MESSAGE}\");
+    })?;",
+        run: "lock-demo poison",
+        check: "parking_lot: lock() returned the lock, and the data was half changed, too",
+    },
+    Entry {
+        // The first half is stored at once.
+        file: "lock-demo/src/poison.rs",
+        text: "changed.first -= amount;",
+        instead: "accounts.first -= amount;
+        changed.first = accounts.first;",
+        run: "lock-demo poison",
+        check: "a change that is stored at once is made whole or not at all",
+    },
+    // lock-demo condition
+    Entry {
+        // Who finds the buffer full throws an item away. As good as certain: a hundred
+        // items come faster than one is worked on.
+        file: "lock-demo/src/condition.rs",
+        text: "while items.len() == self.capacity {
+            let _wait = waiting!(\"full\");
+            self.not_full.wait(&mut items); // releases the lock while it sleeps
+        }",
+        instead: "if items.len() == self.capacity {
+            items.pop_front();
+        }",
+        run: "lock-demo condition --items 100 --capacity 1 --consumers 1",
+        check: "each item was taken once",
+    },
+    Entry {
+        // Nobody waits for room. As good as certain, for the same reason.
+        file: "lock-demo/src/condition.rs",
+        text: "while items.len() == self.capacity {",
+        instead: "while items.len() == 1000 {",
+        run: "lock-demo condition --items 100 --capacity 1",
+        check: "there were never more items in the buffer than fit into it",
+    },
+    Entry {
+        // Looked at and waited for under one lock: no wake-up is lost. Certain: who
+        // notifies has to have the lock.
+        file: "lock-demo/src/condition.rs",
+        text: "let nothing_there = !*is_there.lock(); // released at the end of this line
+            let _ = looked.send(());
+            let _ = until_notified.recv();
+            let mut is_there = is_there.lock();",
+        instead: "let mut is_there = is_there.lock();
+            let nothing_there = !*is_there;
+            let _ = looked.send(());
+            drop(until_notified);
+            const LIMIT: Duration = Duration::from_secs(15);",
+        run: "lock-demo condition",
+        check: "a notify before the wait woke nobody, and was not remembered",
+    },
+    Entry {
+        // `if` instead of `while`.
+        file: "lock-demo/src/condition.rs",
+        text: "while shelf.item.is_none() {",
+        instead: "if shelf.item.is_none() {",
+        run: "lock-demo condition",
+        check: "a thread was woken, found nothing there, and waited until it was woken again",
+    },
+    Entry {
+        // A thread has come only when it has passed.
+        file: "lock-demo/src/condition.rs",
+        text: "came.fetch_add(1, SeqCst);
+                barrier.wait();
+                Some(came.load(SeqCst))",
+        instead: "barrier.wait();
+                Some(came.fetch_add(1, SeqCst))",
+        run: "lock-demo condition",
+        check: "nobody passed the barrier before all had come",
+    },
 ];
