@@ -2,13 +2,14 @@
 
 mod balance;
 mod condition;
+mod deadlock;
 mod exclusive;
 mod interleavings;
 mod lost_update;
 mod poison;
 
 use shared_core::cli::{Files, Question};
-use shared_core::{Lessons, Result, files};
+use shared_core::{Lessons, Result, again, files};
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
@@ -19,6 +20,7 @@ enum Lesson {
     Exclusive(exclusive::Options),
     Poison(poison::Options),
     Condition(condition::Options),
+    Deadlock(deadlock::Options),
 }
 
 impl Lessons for Lesson {
@@ -33,6 +35,7 @@ impl Lessons for Lesson {
             Self::Exclusive(options) => exclusive::run(options),
             Self::Poison(options) => poison::run(options),
             Self::Condition(options) => condition::run(options),
+            Self::Deadlock(options) => deadlock::run(options),
         }
     }
 
@@ -44,6 +47,7 @@ impl Lessons for Lesson {
             Self::Exclusive(_) => exclusive::QUESTIONS,
             Self::Poison(_) => poison::QUESTIONS,
             Self::Condition(_) => condition::QUESTIONS,
+            Self::Deadlock(_) => deadlock::QUESTIONS,
         }
     }
 
@@ -55,6 +59,7 @@ impl Lessons for Lesson {
             Self::Exclusive(_) => files!("exclusive", "exclusive"),
             Self::Poison(_) => files!("poison", "poison"),
             Self::Condition(_) => files!("condition", "condition"),
+            Self::Deadlock(_) => files!("deadlock", "deadlock"),
         }
     }
 
@@ -68,5 +73,10 @@ impl Lessons for Lesson {
 }
 
 fn main() -> ExitCode {
+    // Some lessons start this program once more.
+    let parts: &[(&str, again::Part)] = &[("deadlock", deadlock::look_on)];
+    if let Some(status) = again::main(parts) {
+        return status;
+    }
     shared_core::main::<Lesson>()
 }

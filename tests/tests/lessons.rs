@@ -774,6 +774,21 @@ fn a_wake_up_is_lost_and_a_loop_finds_out() {
 }
 
 #[test]
+fn who_is_in_a_deadlock_is_found_and_the_run_ends() {
+    for (threads, circle) in [
+        ("2", "A → 2 → B → 1 → A"),
+        ("4", "A → 2 → B → 3 → C → 4 → D → 1 → A"),
+    ] {
+        let args = ["deadlock", "--threads", threads];
+        let facts = json("lock-demo", &args).expect_status(0).summary()["facts"].take();
+        assert_eq!(facts["opposite_circle"], circle);
+        let done =
+            ["opposite", "same", "limit"].map(|way| facts[format!("{way}_done")].to_string());
+        assert_eq!(done, ["0", threads, threads]);
+    }
+}
+
+#[test]
 fn a_summary_has_the_options_and_every_fact() {
     let args = ["run", "--name", "Ada"];
     let summary = json("process-demo", &args).expect_status(0).summary();

@@ -1554,8 +1554,8 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // A deposit is thought to have two steps.
         file: "lock-demo/src/interleavings.rs",
-        text: "letters.chunks(STEPS)",
-        instead: "letters.chunks(2)",
+        text: ".chunks(STEPS)",
+        instead: ".chunks(2)",
         run: "lock-demo interleavings",
         check: "money is lost in those in which a deposit is interrupted, and in no others",
     },
@@ -1735,5 +1735,39 @@ pub const ENTRIES: &[Entry] = &[
                 Some(came.fetch_add(1, SeqCst))",
         run: "lock-demo condition",
         check: "nobody passed the barrier before all had come",
+    },
+    // lock-demo deadlock
+    Entry {
+        // Two threads take their locks in the same order. Certain: then there is no
+        // circle, with or without a beginning that is forced.
+        file: "lock-demo/src/deadlock.rs",
+        text: "if way == Way::SameOrder {",
+        instead: "if way != Way::WithALimit {",
+        run: "lock-demo deadlock",
+        check: "in opposite orders each waited for a lock that the next one held",
+    },
+    Entry {
+        // They wait with a limit, so none waits for ever.
+        file: "lock-demo/src/deadlock.rs",
+        text: "_ => Some(locks.lock(me, other)),",
+        instead: "_ => locks.try_lock_for(me, other, limit(me)),",
+        run: "lock-demo deadlock",
+        check: "nothing changed any more, and none of them did its work",
+    },
+    Entry {
+        // The order is that of the opposite ones.
+        file: "lock-demo/src/deadlock.rs",
+        text: "mine.sort_unstable();",
+        instead: "mine.reverse();",
+        run: "lock-demo deadlock",
+        check: "in the same order all of them did",
+    },
+    Entry {
+        // No limit: they wait for ever, though nobody looks for a circle.
+        file: "lock-demo/src/deadlock.rs",
+        text: "Way::WithALimit => locks.try_lock_for(me, other, limit(me)),",
+        instead: "",
+        run: "lock-demo deadlock",
+        check: "with a time limit somebody gave up, and in the end all did",
     },
 ];
