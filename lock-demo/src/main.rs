@@ -5,6 +5,7 @@ mod condition;
 mod deadlock;
 mod exclusive;
 mod interleavings;
+mod kinds;
 mod lost_update;
 mod poison;
 
@@ -21,6 +22,7 @@ enum Lesson {
     Poison(poison::Options),
     Condition(condition::Options),
     Deadlock(deadlock::Options),
+    Kinds(kinds::Options),
 }
 
 impl Lessons for Lesson {
@@ -36,6 +38,7 @@ impl Lessons for Lesson {
             Self::Poison(options) => poison::run(options),
             Self::Condition(options) => condition::run(options),
             Self::Deadlock(options) => deadlock::run(options),
+            Self::Kinds(options) => kinds::run(options),
         }
     }
 
@@ -48,6 +51,7 @@ impl Lessons for Lesson {
             Self::Poison(_) => poison::QUESTIONS,
             Self::Condition(_) => condition::QUESTIONS,
             Self::Deadlock(_) => deadlock::QUESTIONS,
+            Self::Kinds(_) => kinds::QUESTIONS,
         }
     }
 
@@ -60,6 +64,7 @@ impl Lessons for Lesson {
             Self::Poison(_) => files!("poison", "poison"),
             Self::Condition(_) => files!("condition", "condition"),
             Self::Deadlock(_) => files!("deadlock", "deadlock"),
+            Self::Kinds(_) => files!("kinds", "kinds"),
         }
     }
 

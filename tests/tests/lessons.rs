@@ -789,6 +789,33 @@ fn who_is_in_a_deadlock_is_found_and_the_run_ends() {
 }
 
 #[test]
+fn every_kind_of_protection_keeps_every_addition() {
+    for threads in ["1", "3", "16"] {
+        let args = [
+            "kinds",
+            "--threads",
+            threads,
+            "--iterations",
+            "1000",
+            "--rounds",
+            "2",
+        ];
+        let summary = json("lock-demo", &args).expect_status(0).summary();
+        for kind in [
+            "std_mutex",
+            "fairmutex",
+            "compare_and_swap",
+            "channel",
+            "total_per_thread",
+        ] {
+            assert_eq!(number(&summary, &format!("{kind}_lost")), 0);
+            let share = |of| summary["facts"][format!("{kind}_{of}_percent")].as_f64();
+            assert!(share("least") <= share("most") && share("most") <= Some(100.0));
+        }
+    }
+}
+
+#[test]
 fn a_summary_has_the_options_and_every_fact() {
     let args = ["run", "--name", "Ada"];
     let summary = json("process-demo", &args).expect_status(0).summary();

@@ -34,7 +34,7 @@ fn transcripts(readme: &str) -> Vec<(&str, &str)> {
 
 /// What differs from run to run in the lines of the lessons, beside times and
 /// PIDs: the text before the figure, and where it ends.
-const MEASURED: [(&str, &str); 44] = [
+const MEASURED: [(&str, &str); 46] = [
     ("│ heap …", ""),
     ("│ static …", ""),
     ("│ directory ", ""),
@@ -75,6 +75,8 @@ const MEASURED: [(&str, &str); 44] = [
     ("│ waiting used ", ""),
     ("│ spinning used ", ""),
     ("│ I took ", ""),
+    ("│ none ", ""),
+    (" right ", " %"),
     ("gave up and began again: ", ""),
     (" waited ", " ms"),
     // Which worker takes which task is not certain.

@@ -1770,4 +1770,14 @@ pub const ENTRIES: &[Entry] = &[
         run: "lock-demo deadlock",
         check: "with a time limit somebody gave up, and in the end all did",
     },
+    // lock-demo kinds
+    Entry {
+        // The last thread's total is stored over those of the others. As good as certain:
+        // each of them has added something.
+        file: "lock-demo/src/kinds.rs",
+        text: "|total| _ = balance.fetch_add(total, Relaxed);",
+        instead: "|total| balance.store(total, Relaxed);",
+        run: "lock-demo kinds",
+        check: "with every protection each addition is in the balance",
+    },
 ];
