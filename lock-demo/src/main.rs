@@ -8,6 +8,13 @@ mod interleavings;
 mod kinds;
 mod lost_update;
 mod poison;
+#[cfg(target_os = "linux")]
+mod processes;
+#[cfg(all(unix, not(target_os = "linux")))]
+#[path = "processes_elsewhere.rs"]
+mod processes;
+#[cfg(target_os = "linux")]
+mod shared_mutex;
 
 use shared_core::cli::{Files, Question};
 use shared_core::{Lessons, Result, again, files};
@@ -23,6 +30,8 @@ enum Lesson {
     Condition(condition::Options),
     Deadlock(deadlock::Options),
     Kinds(kinds::Options),
+    #[cfg(unix)]
+    Processes(processes::Options),
 }
 
 impl Lessons for Lesson {
@@ -39,6 +48,8 @@ impl Lessons for Lesson {
             Self::Condition(options) => condition::run(options),
             Self::Deadlock(options) => deadlock::run(options),
             Self::Kinds(options) => kinds::run(options),
+            #[cfg(unix)]
+            Self::Processes(options) => processes::run(options),
         }
     }
 
@@ -52,6 +63,8 @@ impl Lessons for Lesson {
             Self::Condition(_) => condition::QUESTIONS,
             Self::Deadlock(_) => deadlock::QUESTIONS,
             Self::Kinds(_) => kinds::QUESTIONS,
+            #[cfg(unix)]
+            Self::Processes(_) => processes::QUESTIONS,
         }
     }
 
@@ -65,6 +78,8 @@ impl Lessons for Lesson {
             Self::Condition(_) => files!("condition", "condition"),
             Self::Deadlock(_) => files!("deadlock", "deadlock"),
             Self::Kinds(_) => files!("kinds", "kinds"),
+            #[cfg(unix)]
+            Self::Processes(_) => files!("processes", "processes"),
         }
     }
 

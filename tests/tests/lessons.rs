@@ -816,6 +816,18 @@ fn every_kind_of_protection_keeps_every_addition() {
 }
 
 #[test]
+fn a_lock_between_processes_outlives_its_owner_if_it_is_robust() {
+    let args = ["processes", "--children", "16", "--iterations", "100"];
+    let facts = json("lock-demo", &args).expect_status(0).summary()["facts"].take();
+    assert_eq!(
+        (&facts["sum"], &facts["found"], &facts["repaired"]),
+        (&1600.into(), &50.into(), &100.into())
+    );
+    assert_eq!(facts["after_default"], "it waits for ever");
+    assert_eq!(facts["after_robust"], "it goes on");
+}
+
+#[test]
 fn a_summary_has_the_options_and_every_fact() {
     let args = ["run", "--name", "Ada"];
     let summary = json("process-demo", &args).expect_status(0).summary();

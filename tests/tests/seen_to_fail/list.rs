@@ -1780,4 +1780,59 @@ pub const ENTRIES: &[Entry] = &[
         run: "lock-demo kinds",
         check: "with every protection each addition is in the balance",
     },
+    // lock-demo processes
+    Entry {
+        // The parent adds as well.
+        file: "lock-demo/src/processes.rs",
+        text: "report!(\"own variable: the parent's is {own}\");",
+        instead: "own += 5;
+    report!(\"own variable: the parent's is {own}\");",
+        run: "lock-demo processes",
+        check: "after fork the child's variable changed, the parent's did not",
+    },
+    Entry {
+        // Two critical sections instead of one. As good as certain: each child gives way
+        // 10000 times in between.
+        file: "lock-demo/src/processes.rs",
+        text: "*shared.lock().context(\"failed to lock\")? += 1;",
+        instead: "let before = *shared.lock().context(\"failed to lock\")?;
+            std::thread::yield_now();
+            *shared.lock().context(\"failed to lock\")? = before + 1;",
+        run: "lock-demo processes --children 8",
+        check: "under a mutex in shared memory no addition was lost",
+    },
+    Entry {
+        // Both mutexes are robust.
+        file: "lock-demo/src/processes.rs",
+        text: "owner_is_killed(\"default\", Kind::Default)?;",
+        instead: "owner_is_killed(\"default\", Kind::Robust)?;",
+        run: "lock-demo processes",
+        check: "a default mutex stayed locked when its owner had been killed",
+    },
+    Entry {
+        // The owner had not begun to change anything.
+        file: "lock-demo/src/processes.rs",
+        text: "*number = HALF; // it never comes to the other half",
+        instead: "*number = WHOLE;",
+        run: "lock-demo processes",
+        check: "a robust one was locked next, and told of the owner's death in mid-change",
+    },
+    Entry {
+        // Who got it does not say that it is repaired.
+        file: "lock-demo/src/processes.rs",
+        text: "number.repaired().context(\"failed to repair a mutex\")?;",
+        instead: "",
+        run: "lock-demo processes",
+        check: "repaired, it could be locked as before",
+    },
+    Entry {
+        // Looked at too late.
+        file: "lock-demo/src/processes.rs",
+        text: "let before = ours.try_lock().is_err();
+    end_by_force(owner)?;",
+        instead: "end_by_force(owner)?;
+    let before = ours.try_lock().is_err();",
+        run: "lock-demo processes",
+        check: "a file was locked by its owner, and by nobody when that was killed",
+    },
 ];
