@@ -1,4 +1,4 @@
-//! Lock: two threads, one balance.
+//! Lock: why, which, and what goes wrong with locks.
 
 mod balance;
 mod condition;
@@ -26,10 +26,10 @@ enum Lesson {
     LostUpdate(lost_update::Options),
     Interleavings(interleavings::Options),
     Exclusive(exclusive::Options),
-    Poison(poison::Options),
-    Condition(condition::Options),
-    Deadlock(deadlock::Options),
     Kinds(kinds::Options),
+    Condition(condition::Options),
+    Poison(poison::Options),
+    Deadlock(deadlock::Options),
     #[cfg(unix)]
     Processes(processes::Options),
 }
@@ -44,10 +44,10 @@ impl Lessons for Lesson {
             Self::LostUpdate(options) => lost_update::run(options),
             Self::Interleavings(options) => interleavings::run(options),
             Self::Exclusive(options) => exclusive::run(options),
-            Self::Poison(options) => poison::run(options),
-            Self::Condition(options) => condition::run(options),
-            Self::Deadlock(options) => deadlock::run(options),
             Self::Kinds(options) => kinds::run(options),
+            Self::Condition(options) => condition::run(options),
+            Self::Poison(options) => poison::run(options),
+            Self::Deadlock(options) => deadlock::run(options),
             #[cfg(unix)]
             Self::Processes(options) => processes::run(options),
         }
@@ -59,10 +59,10 @@ impl Lessons for Lesson {
             Self::LostUpdate(_) => lost_update::QUESTIONS,
             Self::Interleavings(_) => interleavings::QUESTIONS,
             Self::Exclusive(_) => exclusive::QUESTIONS,
-            Self::Poison(_) => poison::QUESTIONS,
-            Self::Condition(_) => condition::QUESTIONS,
-            Self::Deadlock(_) => deadlock::QUESTIONS,
             Self::Kinds(_) => kinds::QUESTIONS,
+            Self::Condition(_) => condition::QUESTIONS,
+            Self::Poison(_) => poison::QUESTIONS,
+            Self::Deadlock(_) => deadlock::QUESTIONS,
             #[cfg(unix)]
             Self::Processes(_) => processes::QUESTIONS,
         }
@@ -74,10 +74,10 @@ impl Lessons for Lesson {
             Self::LostUpdate(_) => files!("lost_update", "lost_update"),
             Self::Interleavings(_) => files!("interleavings", "interleavings"),
             Self::Exclusive(_) => files!("exclusive", "exclusive"),
-            Self::Poison(_) => files!("poison", "poison"),
-            Self::Condition(_) => files!("condition", "condition"),
-            Self::Deadlock(_) => files!("deadlock", "deadlock"),
             Self::Kinds(_) => files!("kinds", "kinds"),
+            Self::Condition(_) => files!("condition", "condition"),
+            Self::Poison(_) => files!("poison", "poison"),
+            Self::Deadlock(_) => files!("deadlock", "deadlock"),
             #[cfg(unix)]
             Self::Processes(_) => files!("processes", "processes"),
         }
