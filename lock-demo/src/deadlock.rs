@@ -86,7 +86,7 @@ pub fn look_on(mut input: Input) -> Result<()> {
         let locks = Arc::clone(&locks);
         let thread = thread::Builder::new().name(name(me));
         let thread = thread.spawn(move || work(me, way, &locks));
-        thread.context("failed to start a thread")?;
+        thread.with_context(|| format!("failed to start thread {}", name(me)))?;
     }
     let begin = Instant::now();
     let mut table = locks.table.lock();

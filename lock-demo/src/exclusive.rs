@@ -78,8 +78,10 @@ pub fn run(options: &Options) -> Result<()> {
         fact!("asked_at_once", asked.load(SeqCst));
         drop(guard);
         let mut seen = Vec::new();
-        for thread in threads {
-            let thread = thread.context("failed to start a thread")?;
+        for (number, thread) in (1..).zip(threads) {
+            let all = options.threads;
+            let thread =
+                thread.with_context(|| format!("failed to start thread {number} of {all}"))?;
             seen.push(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
         Ok::<_, shared_core::Error>(seen)

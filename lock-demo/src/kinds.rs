@@ -149,7 +149,7 @@ fn through_a_channel(options: &Options) -> Result<Outcome> {
     thread::scope(|scope| {
         // Only the owner has the balance; the others tell it what to add.
         let owner = thread::Builder::new().spawn_scoped(scope, move || receiver.iter().sum());
-        let owner = owner.context("failed to start a thread")?;
+        let owner = owner.context("failed to start the owner's thread")?;
         let add = || _ = sender.send(1);
         let done = contend(options, add, |_| ());
         drop(sender); // the end, for the owner
@@ -204,8 +204,10 @@ fn contend(
         // Nobody is to wait for one that could not be started.
         stop.fetch_or(threads.iter().any(Result::is_err), Relaxed);
         let mut done = Vec::new();
-        for thread in threads {
-            let thread = thread.context("failed to start a thread")?;
+        for (number, thread) in (1..).zip(threads) {
+            let all = options.threads;
+            let thread =
+                thread.with_context(|| format!("failed to start thread {number} of {all}"))?;
             done.push(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
         Ok::<_, shared_core::Error>(done)

@@ -132,7 +132,9 @@ fn panics(name: &str, work: impl FnOnce() + Send) -> Result<()> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().name(name.to_owned());
         let thread = thread.spawn_scoped(scope, work);
-        let joined = thread.context("failed to start a thread")?.join();
+        let joined = thread
+            .with_context(|| format!("failed to start the thread {name}"))?
+            .join();
         ensure!(joined.is_err(), "the thread did not panic");
         Ok(())
     })
