@@ -14,11 +14,15 @@ static NOT_FULL: Condvar = Condvar::new();
 
 fn main() {
     thread::scope(|scope| {
-        let consumers = [1, 2].map(|_| scope.spawn(|| (0..5).map(|_| take()).sum::<u32>()));
+        let consumers = [(); 2].map(|()| scope.spawn(take_five));
         (1..=10).for_each(put);
         let sums = consumers.map(|c| c.join().unwrap_or(0));
         println!("the items add up to {}", sums.iter().sum::<u32>());
     });
+}
+
+fn take_five() -> u32 {
+    (0..5).map(|_| take()).sum()
 }
 
 fn put(item: u32) {
