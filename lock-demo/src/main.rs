@@ -13,6 +13,8 @@ mod processes;
 #[cfg(all(unix, not(target_os = "linux")))]
 #[path = "processes_elsewhere.rs"]
 mod processes;
+mod refused;
+mod rustc;
 #[cfg(target_os = "linux")]
 mod shared_mutex;
 
@@ -26,6 +28,7 @@ enum Lesson {
     LostUpdate(lost_update::Options),
     Interleavings(interleavings::Options),
     Exclusive(exclusive::Options),
+    Refused(refused::Options),
     Kinds(kinds::Options),
     Condition(condition::Options),
     Poison(poison::Options),
@@ -44,6 +47,7 @@ impl Lessons for Lesson {
             Self::LostUpdate(options) => lost_update::run(options),
             Self::Interleavings(options) => interleavings::run(options),
             Self::Exclusive(options) => exclusive::run(options),
+            Self::Refused(options) => refused::run(options),
             Self::Kinds(options) => kinds::run(options),
             Self::Condition(options) => condition::run(options),
             Self::Poison(options) => poison::run(options),
@@ -59,6 +63,7 @@ impl Lessons for Lesson {
             Self::LostUpdate(_) => lost_update::QUESTIONS,
             Self::Interleavings(_) => interleavings::QUESTIONS,
             Self::Exclusive(_) => exclusive::QUESTIONS,
+            Self::Refused(_) => refused::QUESTIONS,
             Self::Kinds(_) => kinds::QUESTIONS,
             Self::Condition(_) => condition::QUESTIONS,
             Self::Poison(_) => poison::QUESTIONS,
@@ -74,6 +79,7 @@ impl Lessons for Lesson {
             Self::LostUpdate(_) => files!("lost_update", "lost_update"),
             Self::Interleavings(_) => files!("interleavings", "interleavings"),
             Self::Exclusive(_) => files!("exclusive", "exclusive"),
+            Self::Refused(_) => files!("refused", "refused"),
             Self::Kinds(_) => files!("kinds", "kinds"),
             Self::Condition(_) => files!("condition", "condition"),
             Self::Poison(_) => files!("poison", "poison"),

@@ -9,6 +9,7 @@
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::process::Command;
 use tests::{DEMOS, Outcome, Run, all_lessons, lessons, tool, workspace};
 
 fn json(demo: &str, args: &[&str]) -> Outcome {
@@ -77,15 +78,19 @@ fn json_is_the_events_in_order_of_time_and_then_the_summary() {
 }
 
 /// In each thread that did not end with its process every span that begins ends; and
-/// the thread has a name.
+/// the thread has a name, unless it is a program that knows nothing of the run: of that
+/// one there is only what its parent says.
 fn assert_spans_are_balanced(events: &[Value]) {
     let mut depth: HashMap<(i64, i64), i64> = HashMap::new();
-    let mut named = HashSet::new();
+    let (mut named, mut speakers) = (HashSet::new(), HashSet::new());
     for event in events {
         let lane = (
             event["pid"].as_i64().expect("pid"),
             event["tid"].as_i64().expect("tid"),
         );
+        if event["cat"] != "started" && event["cat"] != "reaped" {
+            speakers.insert(lane);
+        }
         let depth = depth.entry(lane).or_default();
         match event["ph"].as_str().expect("ph") {
             "B" => *depth += 1,
@@ -104,7 +109,7 @@ fn assert_spans_are_balanced(events: &[Value]) {
         });
         assert!(depth == 0 || ended_with_it, "{lane:?}");
         assert!(
-            named.contains(&(lane, "\"thread_name\"".to_owned())),
+            !speakers.contains(&lane) || named.contains(&(lane, "\"thread_name\"".to_owned())),
             "{lane:?}"
         );
     }
@@ -687,6 +692,78 @@ fn the_balance_is_exact_with_a_lock() {
         assert_eq!(number(&summary, "locked_balance"), 0);
         let lost = number(&summary, "lost_updates");
         assert!(lost > 0 || number(&summary, "unlocked_balance") == 0);
+    }
+}
+
+/// The errors that the compiler finds in a program, as `9: E0499`. As cargo does, it
+/// takes what RUSTC names, or else rustc.
+fn errors_in(program: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("program.rs"), program).expect("a file");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--edition", "2024", "--emit", "metadata", "program.rs"])
+        .args(["--error-format", "short"])
+        .current_dir(folder.path())
+        .output()
+        .expect("rustc");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let error = |line: &str| {
+        let (place, error) = line.split_once(": error[")?;
+        let line = place.split(':').nth(1)?;
+        Some(format!("{line}: {}", error.split(']').next()?))
+    };
+    errors.lines().filter_map(error).collect()
+}
+
+#[test]
+fn what_must_not_be_compiled_is_refused_at_the_marked_line() {
+    let folder = fs::read_dir(workspace().join("lock-demo/refused")).expect("programs");
+    let mut refused = Vec::new();
+    for file in folder.flatten() {
+        let program = fs::read_to_string(file.path()).expect("a program");
+        let lines = (1..).zip(program.lines());
+        let marked = lines.filter_map(|(n, line)| Some((n, line.split_once(" // refused: ")?.1)));
+        let marked: Vec<String> = marked.map(|(n, error)| format!("{n}: {error}")).collect();
+        assert_eq!(errors_in(&program), marked, "{:?}", file.file_name());
+        let name = file.file_name().to_string_lossy().into_owned();
+        refused.extend(marked.iter().map(|error| format!("{name}:{error}")));
+    }
+    // The lesson has given the same programs to the compiler, and all of them.
+    let args = ["refused", "--first", "2", "--second", "3"];
+    let summary = json("lock-demo", &args).expect_status(0).summary();
+    let seen = summary["checks"][0]["seen"].as_array().expect("a list");
+    let mut seen: Vec<&str> = seen.iter().filter_map(Value::as_str).collect();
+    seen.sort_unstable();
+    refused.sort_unstable();
+    assert_eq!(seen, refused);
+    assert!(seen.len() >= 4, "{seen:?}");
+    assert_eq!(number(&summary, "arc_balance"), 5);
+}
+
+#[test]
+fn the_snippet_is_refused_with_the_line_that_breaks_it() {
+    let snippet = workspace().join("lock-demo/examples/refused.rs");
+    let snippet = fs::read_to_string(snippet).expect("a snippet");
+    assert_eq!(errors_in(&snippet), [""; 0]);
+    let broken = snippet.replace("// scope.spawn", "scope.spawn");
+    let line = broken.lines().position(|line| line.contains("plain += 8"));
+    let line = line.expect("the line to uncomment") + 1;
+    assert_eq!(errors_in(&broken), [format!("{line}: E0499")]);
+}
+
+#[test]
+fn without_a_compiler_nothing_is_said_to_be_refused() {
+    // No file, and a program that is no compiler.
+    for rustc in ["/nonexistent/rustc", "/bin/false"] {
+        let run = Run::program("lock-demo").args(["refused"]);
+        let run = run.env("RUSTC", rustc).run().expect_status(0);
+        let says = |text: &str| run.stdout.contains(text);
+        assert!(says("There is no rustc that works here:"), "{run:#?}");
+        assert!(says("recorded for variable.rs:9: E0499"), "{run:#?}");
+        assert!(says("✔ with a Mutex both deposits"), "{run:#?}");
+        assert!(!says("rustc refuses variable.rs"), "{run:#?}");
+        assert!(!says("✔ rustc refuses"), "{run:#?}");
     }
 }
 

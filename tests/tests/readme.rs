@@ -102,6 +102,8 @@ fn canonical(output: &str) -> Vec<String> {
     let names = names(output);
     let mut lines: Vec<String> = output
         .lines()
+        // The words of the compiler, which may be another one.
+        .filter(|line| !line.contains("│ > "))
         .filter(|line| !line.contains('╵') && !line.trim().is_empty())
         .filter(|line| !CHANCE.iter().any(|chance| line.contains(chance)))
         // On which CPUs threads were that may choose is not certain.

@@ -1835,4 +1835,47 @@ pub const ENTRIES: &[Entry] = &[
         run: "lock-demo processes",
         check: "a file was locked by its owner, and by nobody when that was killed",
     },
+    // lock-demo refused
+    Entry {
+        // An Arc in place of the Rc: nothing to refuse.
+        file: "lock-demo/refused/rc.rs",
+        text: "use std::rc::Rc;",
+        instead: "use std::sync::Arc as Rc;",
+        run: "lock-demo refused",
+        check: "rustc refuses each program, at the marked line",
+    },
+    Entry {
+        // What is deposited into is a copy of what the lock guards.
+        file: "lock-demo/src/refused.rs",
+        text: r#"start(scope, "second", || *balance.lock() += second)"#,
+        instead: r#"let mut copy = *balance.lock();
+        start(scope, "second", move || copy += second)"#,
+        run: "lock-demo refused",
+        check: "with a Mutex both deposits are in the balance",
+    },
+    Entry {
+        // The thread takes the value out of the guard with it instead of locking.
+        file: "lock-demo/src/refused.rs",
+        text: r#"start(scope, "locks too", || *balance.lock() += second)"#,
+        instead: r#"let mut copy = *balance.lock();
+        start(scope, "locks too", move || copy += second)"#,
+        run: "lock-demo refused",
+        check: "when each thread has a guard of its own, too",
+    },
+    Entry {
+        // A second balance instead of a second owner.
+        file: "lock-demo/src/refused.rs",
+        text: "let theirs = Arc::clone(&balance);",
+        instead: "let theirs = Arc::new(Mutex::new(0));",
+        run: "lock-demo refused",
+        check: "what an Arc holds is one balance for both its owners",
+    },
+    Entry {
+        // `move` gives the thread a copy of the number.
+        file: "lock-demo/src/refused.rs",
+        text: r#"start(scope, "borrower", || balance += second)"#,
+        instead: r#"start(scope, "borrower", move || balance += second)"#,
+        run: "lock-demo refused",
+        check: "in a scope a thread changed its caller's variable itself",
+    },
 ];
