@@ -16,7 +16,7 @@ use shared_core::cli::Question;
 use shared_core::report::{fact, failed, require};
 use shared_core::{Context, Result, Value, bail, cause, check, fact, report, span, waiting};
 use std::fs::File;
-use std::io::{PipeWriter, Read, Write, pipe};
+use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -171,7 +171,7 @@ fn start(name: &str, part: impl FnOnce() -> Result<()>) -> Result<Child> {
                 1
             }
         }),
-        -1 => Err(Errno::last()).with_context(|| format!("fork {name}")),
+        -1 => Err(io::Error::last_os_error()).with_context(|| format!("fork {name}")),
         child => Ok(start.made(child)),
     }
 }
