@@ -122,7 +122,7 @@ pub(super) fn text(bars: &[Bar], width: usize) -> String {
     let mut marks = String::new();
     for (time, mark) in axis.ticks(columns / 8) {
         let column = whole(axis.place(time) * columns as f64);
-        if column + mark.chars().count() < columns + 2 {
+        if column + mark.chars().count() <= columns {
             marks = pad(&marks, column) + "╵" + &mark;
         }
     }
@@ -241,6 +241,15 @@ mod tests {
                                    ╵10 ns      ╵1 µs       ╵100 µs
 "
         );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in 60..100 {
+            let text = text(&bars(), width);
+            let widest = text.lines().map(display_width).max();
+            assert!(widest <= Some(width), "{width}: {text}");
+        }
     }
 
     #[test]
