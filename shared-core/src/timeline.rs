@@ -3,6 +3,7 @@
 //! as data ([`json_lines`], [`trace`]).
 
 mod bars;
+mod sheet;
 pub mod svg;
 pub mod text;
 

@@ -1,6 +1,6 @@
 //! What was measured, as bars on a logarithmic axis.
 
-use super::svg::{MARGIN, RIGHT, WIDTH, escape, width_of};
+use super::sheet::{MARGIN, RIGHT, WIDTH, escape, width_of};
 use crate::pad;
 use crate::report::Event;
 use serde_json::Value;

@@ -1,13 +1,11 @@
 //! The timeline as a picture.
 
+use super::sheet::{MARGIN, RIGHT, WIDTH, escape, width_of};
 use super::{Lane, LaneEnd, Span, Timeline, bars, ticks};
 use crate::lane_colour;
 use crate::report::End;
 use std::fmt::Write;
 
-pub(super) const WIDTH: f64 = 1280.0;
-pub(super) const RIGHT: f64 = 40.0;
-pub(super) const MARGIN: f64 = 24.0;
 const TOP: f64 = 96.0;
 /// The frame of a bar whose end nobody has seen.
 const CUT_OFF: &str = r##" stroke="#cc0000" stroke-width="2" stroke-dasharray="5 3""##;
@@ -365,11 +363,6 @@ impl Picture<'_> {
     }
 }
 
-/// About the width of a text.
-pub(super) fn width_of(text: &str) -> f64 {
-    text.chars().count() as f64 * 11.0
-}
-
 fn tooltip(span: &Span) -> String {
     let (begin, end) = (span.begin / 1e3, span.end / 1e3);
     let mut text = format!(
@@ -386,32 +379,9 @@ fn tooltip(span: &Span) -> String {
     text
 }
 
-/// `text` as XML character data; control characters, which XML forbids, become
-/// U+FFFD.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '\t' | '\n' => escaped.push(' '),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_cannot_break_the_picture() {
-        assert_eq!(escape("a<b>&\"\u{1b}"), "a&lt;b&gt;&amp;&quot;\u{fffd}");
-    }
 
     #[test]
     fn a_cut_off_span_says_so() {
