@@ -5,6 +5,7 @@
 //!
 //! To copy: examples/crash.rs, one worker at a time, without a pool.
 
+use crate::elsewhere::Elsewhere;
 use crate::{interrupt, system};
 use pool_demo::{Failure, Outcome, Pool, Task};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub struct Options {
     #[arg(long, default_value_t = 500, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(100..=60_000))]
     limit_ms: u32,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// What `--predict` asks.
@@ -69,8 +72,10 @@ pub const QUESTIONS: &[Question] = &[
 
 pub fn run(options: &Options) -> Result<()> {
     let limit = Duration::from_millis(options.limit_ms.into());
+    let launcher = options.elsewhere.launcher();
     let pool = Pool::builder().workers(options.workers.into());
-    let pool = pool.task_timeout(limit).draws().start()?;
+    let pool = pool.task_timeout(limit).draws();
+    let pool = pool.launcher(launcher.as_ref()).start()?;
     interrupt::terminates(&pool)?;
     report!("workers started: {}", options.workers);
 
@@ -246,11 +251,33 @@ fn told(then: Then, outcomes: &[Outcome<Square>], options: &Options) -> String {
     }
 }
 
+/// How a worker died, in the words of the pool. If there is a launcher, wait tells how
+/// that one ended, and it says in its own way what it has seen.
+fn as_wait_told(pid: u32, how: &str, options: &Options, events: &[Event]) -> String {
+    if options.elsewhere.launcher().is_none() {
+        return how.to_owned();
+    }
+    let mut reaped = events.iter().filter(|event| event.cat == "reaped");
+    let args = reaped
+        .find(|event| event.pid == pid)
+        .map(|event| &event.args);
+    match args.and_then(|args| args.get("status")) {
+        Some(status) => format!("exit status: {status}"),
+        None => "signal: ".to_owned(),
+    }
+}
+
+/// Whether an error says this; behind what a launcher said stands where it was.
+fn says(error: &str, expected: &str, options: &Options) -> bool {
+    let by_launcher = options.elsewhere.launcher().is_some();
+    error == expected || by_launcher && error.starts_with(expected)
+}
+
 fn judge(options: &Options, outcomes: &[Outcome<Square>]) -> Result<()> {
     let events = events()?;
     let timeline = Timeline::new(&events);
     let lanes = timeline.lanes.iter();
-    let spans = lanes.flat_map(|lane| lane.spans.iter().map(|span| (lane.pid, span)));
+    let spans = lanes.flat_map(|lane| lane.spans.iter().map(|span| (lane.process, span)));
     let begun: Vec<(u32, &Span)> = spans.filter(|(_, span)| !span.waits).collect();
     let ran = |then| {
         let name = task_that(then, options).to_string();
@@ -279,19 +306,24 @@ fn judge(options: &Options, outcomes: &[Outcome<Square>]) -> Result<()> {
         told(Then::Panics).starts_with(&panic),
         format!("{panic}…)")
     );
-    let died = |then, how: &str| {
-        let (pid, how) = (ran(then).0, how.to_owned());
+    let died = |then, how| {
+        let pid = ran(then).0;
+        let how = as_wait_told(pid, how, options, &events);
         Failure::WorkerDied { pid, how }.to_string()
     };
+    let aborted = died(Then::Aborts, ABORTED);
     check!(
         "that of the abort names the worker which ran it, and how it died",
         told(Then::Aborts),
-        died(Then::Aborts, ABORTED)
+        says(&told(Then::Aborts), &aborted, options),
+        aborted
     );
+    let killed = died(Then::KillsItself, KILLED);
     check!(
         "so does that of the task that killed itself",
         told(Then::KillsItself),
-        died(Then::KillsItself, KILLED)
+        says(&told(Then::KillsItself), &killed, options),
+        killed
     );
     let limit = Duration::from_millis(options.limit_ms.into());
     let pid = ran(Then::RunsOn).0;
@@ -340,13 +372,18 @@ fn judge(options: &Options, outcomes: &[Outcome<Square>]) -> Result<()> {
         after,
         "it goes on"
     );
-    let mut names: Vec<&str> = begun.iter().map(|(_, span)| span.name.as_str()).collect();
+    let names = begun.iter().map(|(_, span)| span.name.as_str());
+    judge_begun(names.collect(), options.tasks);
+    Ok(())
+}
+
+fn judge_begun(mut names: Vec<&str>, tasks: u16) {
+    let begun = names.len();
     names.sort_unstable();
     names.dedup();
     check!(
         "every task was begun exactly once",
-        format!("{} begun, {} different", begun.len(), names.len()),
-        format!("{0} begun, {0} different", options.tasks)
+        format!("{begun} begun, {} different", names.len()),
+        format!("{tasks} begun, {tasks} different")
     );
-    Ok(())
 }

@@ -1,12 +1,16 @@
 //! What a pool and its workers say to each other: frames, each of which is a length
-//! (four bytes, little endian), a head in postcard, and what is sent with it, as
-//! it is.
+//! (four bytes, little endian), a head in postcard, what is sent with it, as it is, and
+//! the end of a line: srun passes on nothing else than lines (unless it is told
+//! `--unbuffered`).
 
 use postcard::{take_from_bytes, to_stdvec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared_core::{Context, Result, ensure};
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Longer than this is no frame.
 const LONGEST: usize = 1 << 30;
@@ -37,6 +41,10 @@ pub enum ToWorker {
     End,
     /// Nobody wants this job any more: end if it is running, else skip it.
     Cancel(u64),
+    /// What does your clock show?
+    Clock,
+    /// The pool is still there. (To workers that a launcher started.)
+    Alive,
 }
 
 /// From a worker to the pool.
@@ -49,10 +57,48 @@ pub enum FromWorker {
     /// It has done this job, in so many nanoseconds; the answer is sent with it. Or it
     /// has skipped one that was cancelled.
     Answer(u64, u64),
-    /// An event for the event log.
+    /// An event for the event log, in JSON.
     Event(String),
-    /// What is to be printed.
-    Text(String),
+    /// The first frame of a worker that a launcher started: what it is, as in `Ready`,
+    /// and what its host is called.
+    Hello(String, String),
+    /// Its clock shows so many nanoseconds.
+    Clock(i64),
+    /// It has heard that the pool is still there, and so is it.
+    Alive,
+}
+
+/// To a worker that a launcher started the pool sends something at least so often: what
+/// lies between them may keep pipes open though one of the two is gone. (slurmstepd
+/// kept a stdin open for more than 30 s after srun had been killed.)
+pub const BEAT: Duration = Duration::from_secs(1);
+
+/// Reads, and counts for how long nothing has come: whoever counts adds one now and
+/// then, each byte that comes sets it back to 0. So whoever was stopped for a while
+/// (SIGSTOP, signal(7)) does not take that for silence.
+pub struct Heard<R> {
+    from: R,
+    silence: Silence,
+}
+
+/// See [`Heard`].
+pub type Silence = Arc<AtomicU32>;
+
+impl<R> Heard<R> {
+    /// Reads from `from`.
+    pub fn new(from: R) -> (Self, Silence) {
+        let silence = Silence::default();
+        let counts = silence.clone();
+        (Self { from, silence }, counts)
+    }
+}
+
+impl<R: Read> Read for Heard<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(bytes);
+        self.silence.store(0, Relaxed);
+        read
+    }
 }
 
 /// Lets the C library keep what is freed of long frames, and not give it back to the
@@ -72,6 +118,7 @@ pub fn keep_freed_memory() {
 /// When the type of `body` says so, or it is too long.
 pub fn frame(head: &impl Serialize, body: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
     let mut frame = to_stdvec(&([0u8; 4], head, body)).context("failed to encode")?;
+    frame.push(b'\n');
     let length = frame.len() - 4;
     ensure!(length <= LONGEST, "{length} bytes are too many to send");
     frame[..4].copy_from_slice(&u32::try_from(length)?.to_le_bytes());
@@ -162,7 +209,11 @@ impl<R: Read> Frames<R> {
             return Ok(None);
         };
         let length = u32::from_le_bytes(*length) as usize;
-        ensure!(length <= LONGEST, "a frame of {length} bytes is none");
+        let text = String::from_utf8_lossy(&unread[..unread.len().min(40)]);
+        ensure!(
+            length <= LONGEST,
+            "a frame of {length} bytes is none: {text:?}"
+        );
         Ok(Some(4 + length))
     }
 

@@ -42,7 +42,7 @@ mod task;
 pub mod worker;
 
 pub use pool::{
-    AsyncResult, Builder, Imap, ImapUnordered, MOST_CHUNKS_AHEAD, MapResult, Pool, StartWorker,
-    Terminator, WorkerCommand,
+    AsyncResult, Builder, Imap, ImapUnordered, Launcher, MOST_CHUNKS_AHEAD, MapResult, Pool,
+    StartWorker, Terminator, WorkerCommand,
 };
 pub use task::{Failure, Outcome, Panic, Task};

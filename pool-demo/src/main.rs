@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod crash;
+mod elsewhere;
 mod interrupt;
 mod speed;
 mod system;

@@ -3,6 +3,7 @@
 
 mod calls;
 mod dispatcher;
+mod launcher;
 mod machine;
 mod process;
 
@@ -12,6 +13,7 @@ use crate::worker::{self, Answer};
 pub use calls::{AsyncResult, Imap, ImapUnordered, MOST_CHUNKS_AHEAD, MapResult};
 use crossbeam::channel::{Sender, bounded, unbounded};
 use dispatcher::{Dispatcher, Event, Reply, Settled, Shared, Submitted};
+pub use launcher::Launcher;
 use machine::{Job, Rules};
 use shared_core::{Context, Result, cause};
 use std::marker::PhantomData;
@@ -30,15 +32,15 @@ pub struct Pool<T: Task> {
 }
 
 /// Yields the command line that starts a worker.
-pub type StartWorker = fn() -> Result<WorkerCommand>;
+pub type StartWorker = Box<dyn Fn() -> Result<WorkerCommand> + Send>;
 
 /// A command line that starts a worker, with a pipe as its stdout.
 pub struct WorkerCommand {
     /// The command.
     pub command: Command,
-    /// Whether the worker takes part in the run, and ends with its parent. One that
-    /// runs on another host, say, cannot.
-    pub takes_part: bool,
+    /// Whether that is a [`Launcher`], and the worker maybe on another host: then it is
+    /// handed nothing, and it hears every second that the pool is still there.
+    pub from_afar: bool,
 }
 
 /// A pool to be.
@@ -49,6 +51,7 @@ pub struct Builder<T: Task> {
     initializer: Option<T>,
     draws: bool,
     command: StartWorker,
+    launcher: Option<Launcher>,
 }
 
 impl<T: Task> Builder<T> {
@@ -101,9 +104,18 @@ impl<T: Task> Builder<T> {
     }
 
     /// Another way to start a worker than executing this program again.
-    pub fn command(mut self, command: StartWorker) -> Self {
-        self.command = command;
+    pub fn command(mut self, command: impl Fn() -> Result<WorkerCommand> + Send + 'static) -> Self {
+        self.command = Box::new(command);
         self
+    }
+
+    /// If there is one, it starts the workers, maybe on other hosts.
+    pub fn launcher(mut self, launcher: Option<&Launcher>) -> Self {
+        let Some(launcher) = launcher.cloned() else {
+            return self;
+        };
+        self.launcher = Some(launcher.clone());
+        self.command(move || launcher.command::<T>())
     }
 
     /// Starts the workers, and waits until all of them are ready.
@@ -128,6 +140,7 @@ impl<T: Task> Builder<T> {
         let dispatcher = Dispatcher {
             rules: self.rules,
             command: self.command,
+            launcher: self.launcher,
             version: version::<T>(),
             initialize: initialize.into(),
             end: end.into(),
@@ -177,7 +190,8 @@ impl<T: Task> Pool<T> {
             retries: 0,
             initializer: None,
             draws: false,
-            command: worker::command::<T>,
+            command: Box::new(worker::command::<T>),
+            launcher: None,
         }
     }
 

@@ -6,6 +6,7 @@
 //! To copy: examples/speed.rs, the computation alone, with processes that are
 //! started for it.
 
+use crate::elsewhere::Elsewhere;
 use crate::interrupt;
 use pool_demo::{Outcome, Pool, Task};
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
@@ -57,6 +58,8 @@ pub struct Options {
     #[arg(long, default_value_t = 3, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// What `--predict` asks.
@@ -79,7 +82,9 @@ const ALIKE: &str = "about the same";
 pub fn run(options: &Options) -> Result<()> {
     let workers = options.workers.into();
     // Threads and workers are there before the first time is taken.
-    let pool = Pool::start(workers)?;
+    let launcher = options.elsewhere.launcher();
+    let pool = Pool::builder().workers(workers);
+    let pool = pool.launcher(launcher.as_ref()).start()?;
     let threads = ThreadPoolBuilder::new().num_threads(workers);
     let threads = threads.thread_name(|n| format!("thread {}", n + 1));
     let runs = threads
@@ -132,7 +137,8 @@ pub enum Work {
 #[derive(Serialize, Deserialize)]
 pub struct Seen {
     result: u64,
-    pid: u32,
+    /// The process: its PID, or that of its launcher.
+    process: u32,
     /// The bytes that it read: their address, and how many.
     bytes: (usize, usize),
 }
@@ -161,7 +167,7 @@ impl Work {
         };
         Seen {
             result,
-            pid: who::pid(),
+            process: who::process(),
             bytes: self.bytes(),
         }
     }
@@ -317,7 +323,8 @@ impl Run {
 
     /// How many bytes were read in another process, or at another address.
     fn copied(&self) -> usize {
-        let here = |seen: &Seen| seen.pid == who::pid() && self.places.contains(&seen.bytes);
+        let here =
+            |seen: &Seen| seen.process == who::process() && self.places.contains(&seen.bytes);
         let elsewhere = self.outcomes.iter().flatten().filter(|seen| !here(seen));
         elsewhere.map(|seen| seen.bytes.1).sum()
     }

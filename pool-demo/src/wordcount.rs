@@ -10,18 +10,19 @@ mod piece;
 #[cfg(test)]
 mod tests;
 
+use crate::elsewhere::Elsewhere;
 use crate::interrupt;
 use indicatif::{ProgressBar, ProgressStyle};
 use listing::Pieces;
 use parking_lot::Mutex;
-pub use piece::{Counted, Piece};
+pub use piece::{Counted, Piece, Unread};
 use pool_demo::{Outcome, Pool, Task};
 use rayon::ThreadPoolBuilder;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 use shared_core::cli::{Interrupted, Question};
-use shared_core::report::events;
+use shared_core::report::{Event, events};
 use shared_core::{Result, anyhow, bail, check, complain, fact, report, span, who};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// Workers count the words of files, piece by piece
@@ -61,6 +62,8 @@ pub struct Options {
           default_value_if("paths", clap::builder::ArgPredicate::IsPresent, "4194304"),
           value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
     piece_bytes: u32,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// What `--predict` asks.
@@ -90,7 +93,8 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         let pool = Pool::builder().workers(options.workers.into());
         // A piece whose worker has died can be counted again by another one.
-        let pool = pool.retries(1).start()?;
+        let launcher = options.elsewhere.launcher();
+        let pool = pool.retries(1).launcher(launcher.as_ref()).start()?;
         interrupt::terminates(&pool)?;
         (tally.lock().bar).suspend(|| report!("worker processes: {}", options.workers));
         // Only a few pieces are looked for before they are wanted.
@@ -102,7 +106,8 @@ pub fn run(options: &Options) -> Result<()> {
         }
         pool.join();
     }
-    let tally = tally.into_inner();
+    let mut tally = tally.into_inner();
+    tally.say_what_is_missing();
     tally.bar.finish_and_clear();
     if interrupt::happened() {
         let done = format!("{} pieces counted, the others not", tally.pieces);
@@ -144,12 +149,12 @@ fn count_on_threads(threads: u16, pieces: Pieces<'_>, tally: &Mutex<Tally>) -> R
 }
 
 impl Task for Piece {
-    type Output = Result<Counted, String>;
+    type Output = Result<Counted, Unread>;
 
     const NAME: &'static str = "count";
 
     /// What runs in a worker process.
-    fn run(self) -> Result<Counted, String> {
+    fn run(self) -> Result<Counted, Unread> {
         let number = self.number;
         let _span = (number < DRAWN).then(|| span!("piece {number}"));
         self.count()
@@ -171,6 +176,9 @@ struct Tally {
     words: u64,
     counts: HashMap<String, u64>,
     readers: BTreeSet<u32>,
+    /// The hosts that have read something, and what the others do not have.
+    hosts: BTreeSet<String>,
+    missing: BTreeMap<String, BTreeSet<String>>,
     /// What could not be counted, and why.
     failed: BTreeSet<String>,
     /// All files, uncut, if they are few and small.
@@ -187,6 +195,8 @@ impl Tally {
             words: 0,
             counts: HashMap::new(),
             readers: BTreeSet::new(),
+            hosts: BTreeSet::new(),
+            missing: BTreeMap::new(),
             failed: BTreeSet::new(),
             small: Some(Vec::new()),
             bar,
@@ -207,17 +217,48 @@ impl Tally {
     fn add(&mut self, outcome: Outcome<Piece>) {
         let counted = match outcome {
             Ok(Ok(counted)) => counted,
-            Ok(Err(why)) => return self.fail(why),
+            Ok(Err(unread)) => return self.was_not_read(unread),
             Err(failure) => return self.fail(format!("a piece was not counted: {failure}")),
         };
         self.pieces += 1;
         self.bytes += counted.bytes;
         self.words += counted.words;
-        self.readers.insert(counted.pid);
+        self.readers.insert(counted.process);
+        self.has_files(counted.host);
         for (word, count) in counted.counts {
             *self.counts.entry(word).or_insert(0) += count;
         }
         self.bar.inc(counted.bytes);
+    }
+
+    /// What one host does not have is said when it is known that it has something.
+    fn was_not_read(&mut self, unread: Unread) {
+        match unread.is_not_on.filter(|host| !self.hosts.contains(host)) {
+            Some(host) => _ = self.missing.entry(host).or_default().insert(unread.why),
+            None => self.fail(unread.why),
+        }
+    }
+
+    fn has_files(&mut self, host: Option<String>) {
+        let Some(host) = host.filter(|host| !self.hosts.contains(host)) else {
+            return;
+        };
+        for why in self.missing.remove(&host).unwrap_or_default() {
+            self.fail(why);
+        }
+        self.hosts.insert(host);
+    }
+
+    /// Once for each host that has nothing of what is to be read.
+    fn say_what_is_missing(&mut self) {
+        for (host, files) in std::mem::take(&mut self.missing) {
+            let files = match files.len() {
+                1 => "the file".to_owned(),
+                number => format!("any of the {number} files"),
+            };
+            let hint = "workers read what all hosts see under the same name";
+            self.fail(format!("{host} does not have {files}: {hint}"));
+        }
     }
 
     /// Says it once, however many pieces the file has.
@@ -278,15 +319,15 @@ fn judge(options: &Options, tally: &Tally) -> Result<()> {
         tally.words
     );
 
-    let mut readers = vec![who::pid()];
+    let mut readers = vec![who::process()];
     if !options.threads {
         let events = events()?;
         let workers = events.iter().filter(|event| event.cat == "started");
-        readers = workers.map(|event| event.pid).collect();
+        readers = workers.map(Event::process).collect();
     }
     let others = tally.readers.iter().filter(|pid| !readers.contains(pid));
     let others: Vec<u32> = others.copied().collect();
-    let by_parent = tally.readers.contains(&who::pid());
+    let by_parent = tally.readers.contains(&who::process());
     fact!("reader", if by_parent { PARENT } else { WORKERS });
     if options.threads {
         check!("threads of the parent read all pieces", others, vec![0; 0]);

@@ -1,30 +1,42 @@
 //! The worker's side: runs the tasks that come over its stdin, and answers over its
 //! stdout.
 
-use crate::frames::{Body, Frame, Frames, FromWorker, ToWorker, frame, keep_freed_memory, version};
+use crate::frames::{
+    BEAT, Body, Frame, Frames, FromWorker, Heard, Silence, ToWorker, frame, keep_freed_memory,
+    version,
+};
 use crate::pool::WorkerCommand;
 use crate::task::{Panic, Task};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use shared_core::report::{self, Carried, Input, disregard_ctrl_c, redirect_stdout_to_stderr};
+use shared_core::children::become_program;
+use shared_core::report::{self, disregard_ctrl_c, redirect_stdout_to_stderr};
 use shared_core::{Context, Result, cause, complain, ending::exit_now, ensure, waiting, who};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Whether this program has asked if it is a worker.
 static KNOWS_WORKERS: AtomicBool = AtomicBool::new(false);
 
-const WORKER: &str = "worker";
+/// The first argument of a worker; behind it stands the name of its tasks.
+pub(crate) const WORKER: &str = "worker";
+/// And at the end, if a launcher started it.
+pub(crate) const FROM_AFAR: &str = "--from-afar";
+/// Or instead of a name, if it is to become a launcher itself; the PID of its parent and
+/// the words of the launcher follow.
+pub(crate) const LAUNCH: &str = "--launch";
 const BY_HAND: &str = "--json";
 
 /// The command line that starts a worker for these tasks, on this host: the one
@@ -34,15 +46,17 @@ const BY_HAND: &str = "--json";
 /// When this program cannot be found; and when it has not called [`main`]: its workers
 /// would not know what they are, and start pools of their own, without end.
 pub fn command<T: Task>() -> Result<WorkerCommand> {
+    let mut command = Command::new(own_program()?);
+    command.args([WORKER, T::NAME]).stdout(Stdio::piped());
+    let from_afar = false;
+    Ok(WorkerCommand { command, from_afar })
+}
+
+/// The program that serves as a worker: this one.
+pub(crate) fn own_program() -> Result<PathBuf> {
     let knows_workers = KNOWS_WORKERS.load(Relaxed);
     ensure!(knows_workers, "main must call worker::main before a pool");
-    let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
-    command.args([WORKER, T::NAME]).stdout(Stdio::piped());
-    let takes_part = true;
-    Ok(WorkerCommand {
-        command,
-        takes_part,
-    })
+    std::env::current_exe().context("failed to find this program")
 }
 
 /// A type of tasks that this program serves as a worker; made by [`of`].
@@ -76,14 +90,18 @@ pub fn main(served: &[Served]) -> Option<ExitCode> {
         return None;
     }
     let mut is_word = |word: &str| args.next_if(|arg| arg == word).is_some();
+    if is_word(LAUNCH) {
+        return Some(become_launcher(args));
+    }
     let by_hand = is_word(BY_HAND);
     let named = served.iter().find(|tasks| is_word(tasks.name));
     let by_hand = by_hand || is_word(BY_HAND);
+    let from_afar = is_word(FROM_AFAR);
     let tasks = named.or(served.first().filter(|_| by_hand));
     let has_more = args.peek().is_some();
-    let status = match (tasks, by_hand && !has_more) {
+    let status = match (tasks, by_hand && !from_afar && !has_more) {
         (Some(tasks), true) => work_by_hand(tasks),
-        (Some(tasks), false) => work(tasks, args),
+        (Some(tasks), false) => work(tasks, args, from_afar),
         _ => Ok(false),
     };
     Some(match status {
@@ -115,14 +133,39 @@ pub fn main(served: &[Served]) -> Option<ExitCode> {
 static BUSY: AtomicBool = AtomicBool::new(false);
 static GONE: AtomicBool = AtomicBool::new(false);
 
+/// Becomes the program that `words` name, behind the PID of our parent. What keeps us
+/// from it the pool is told as by a worker.
+fn become_launcher(mut words: impl Iterator<Item = OsString>) -> ExitCode {
+    let parent = words.next().unwrap_or_default();
+    let parent = parent.to_str().and_then(|parent| parent.parse().ok());
+    let (Some(parent), Some(program)) = (parent, words.next()) else {
+        return ExitCode::from(2); // only a pool knows this word
+    };
+    let error = become_program(Command::new(&program).args(words), parent);
+    let why = format!("failed to start {}: {}", program.display(), cause(error));
+    if let Ok(frame) = frame(&FromWorker::Ends(why), &()) {
+        let _ = io::stdout().write_all(&frame); // else the pool is gone
+    }
+    ExitCode::FAILURE
+}
+
 /// Serves a pool, until it says that nothing more comes; `false` if the rest of the
 /// command line is none of a pool.
-fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Result<bool> {
+fn work(tasks: &Served, args: impl Iterator<Item = OsString>, from_afar: bool) -> Result<bool> {
     let Some((part, input)) = report::take_part(args)? else {
         return Ok(false);
     };
     let answers = redirect_stdout_to_stderr().context("failed to keep stdout for answers")?;
     let answers = Arc::new(Mutex::new(answers));
+    let (input, silence) = Heard::new(input);
+    if from_afar {
+        let start = thread::Builder::new().name("silence".to_owned());
+        let start = start.spawn(move || end_with_the_pool(&silence));
+        start.context("failed to start a thread")?;
+        let hello = FromWorker::Hello(tasks.version.clone(), who::host());
+        let written = answers.lock().write_all(&frame(&hello, &())?);
+        written.context("failed to answer")?;
+    }
     let jobs = Arc::new(Jobs::default());
     disregard_ctrl_c().context("failed to catch Ctrl-C")?;
     keep_panics();
@@ -175,7 +218,7 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
                 answer
             }
             ToWorker::Job(id) => frame(&FromWorker::Answer(id, 0), &())?,
-            ToWorker::Cancel(_) => continue, // the other thread has seen to it
+            ToWorker::Cancel(_) | ToWorker::Clock | ToWorker::Alive => continue, // done already
             ToWorker::End => {
                 // The lane ends before stdout does: then the pool lets go of this
                 // process.
@@ -193,12 +236,8 @@ fn work(tasks: &Served, args: impl Iterator<Item = std::ffi::OsString>) -> Resul
 
 /// Takes part in the pool's run, whose event log is out of reach.
 fn take_part(about: &str, answers: Arc<Mutex<File>>) -> Result<()> {
-    report::take_part_from_afar(about, move |what| {
-        let head = match what {
-            Carried::Event(event) => FromWorker::Event(event.to_owned()),
-            Carried::Text(text) => FromWorker::Text(text.to_owned()),
-        };
-        if let Ok(frame) = frame(&head, &()) {
+    report::take_part_from_afar(about, move |event| {
+        if let Ok(frame) = frame(&FromWorker::Event(event.to_owned()), &()) {
             // An error means that the pool is gone, and this process will be, too.
             let _ = answers.lock().write_all(&frame);
         }
@@ -238,8 +277,20 @@ impl Jobs {
     }
 }
 
+/// Ends this process when nothing has come from the pool for too long: it is gone, or
+/// out of reach.
+fn end_with_the_pool(silence: &Silence) {
+    /// So many beats.
+    const MOST: u32 = 10;
+    while silence.fetch_add(1, Relaxed) < MOST {
+        thread::sleep(BEAT);
+    }
+    exit_now(1);
+}
+
+/// Reads what comes, and does itself what cannot wait until the task that runs is done.
 fn read_input(
-    input: Input,
+    input: impl Read,
     batches: &Sender<Vec<Frame<ToWorker>>>,
     jobs: &Jobs,
     answers: &Mutex<File>,
@@ -248,15 +299,18 @@ fn read_input(
     let mut last = false;
     loop {
         match frames.next_ones() {
-            Ok(batch) if !batch.is_empty() => {
+            Ok(mut batch) if !batch.is_empty() => {
                 for (head, _) in &batch {
                     match head {
                         ToWorker::Cancel(id) => jobs.cancel(*id, answers),
                         ToWorker::End => last = true,
+                        ToWorker::Clock => answer(&FromWorker::Clock(report::clock()), answers),
+                        ToWorker::Alive => answer(&FromWorker::Alive, answers),
                         _ => {}
                     }
                 }
-                if batches.send(batch).is_err() {
+                batch.retain(|(head, _)| !is_done_at_once(head));
+                if !batch.is_empty() && batches.send(batch).is_err() {
                     return;
                 }
             }
@@ -267,6 +321,24 @@ fn read_input(
     // In the middle of a task, or of the last ones.
     if last || BUSY.load(SeqCst) {
         exit_now(1);
+    }
+}
+
+/// Whether the thread that reads does this itself.
+fn is_done_at_once(head: &ToWorker) -> bool {
+    matches!(
+        head,
+        ToWorker::Cancel(_) | ToWorker::Clock | ToWorker::Alive
+    )
+}
+
+/// Answers at once, or not at all if another answer is being written: that says as much,
+/// and to wait for it would keep us from hearing.
+fn answer(head: &FromWorker, answers: &Mutex<File>) {
+    /// The first frame may just have been written.
+    const A_WHILE: Duration = Duration::from_millis(100);
+    if let (Ok(frame), Some(mut answers)) = (frame(head, &()), answers.try_lock_for(A_WHILE)) {
+        let _ = answers.write_all(&frame); // else the pool is gone
     }
 }
 

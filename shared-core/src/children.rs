@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::process::{self, Command, ExitStatus};
 
-pub use crate::platform::{BreakOff, FromChild, Pid, StopReading};
+pub use crate::platform::{BreakOff, FromChild, Pid, StopReading, become_program};
 
 /// Before fork: finds that the calling thread is alone in its process, the
 /// state in which fork(2) is sound (in the child of a process with several
@@ -196,6 +196,13 @@ impl Child {
     /// When the child is gone.
     pub fn takes_part(&self, by: HandOn, process: &mut process::Child) -> io::Result<Stdin> {
         by.to(process, &self.role)
+    }
+
+    /// Asks the child to end, if it was not reaped: SIGTERM (nothing on Windows).
+    pub fn ask_to_end(&self) {
+        if !self.was_reaped {
+            platform::ask_to_end(self.pid);
+        }
     }
 
     /// Reaps the child with `wait`, a call that waits for this PID, and records

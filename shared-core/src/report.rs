@@ -7,6 +7,7 @@
 //! [`check!`](crate::check!) judges it; [`measured()`] gives a measurement. All of them append to the event log of
 //! the run, one line and one write each, in the Trace Event Format.
 
+mod clock;
 mod event;
 mod lane;
 mod log;
@@ -17,12 +18,13 @@ use crate::platform::ToChild;
 use crate::timing::Measurement;
 use crate::{cause, complain, who};
 use anyhow::Result;
+pub use clock::{Offset, clock};
 pub use event::{End, Event, Phase};
 pub(crate) use lane::close_lane;
 use lane::{arg, cpu, record};
-pub use log::Carried;
 use log::LOG;
 use serde_json::{Map, Value};
+use session::Speaker;
 #[cfg(unix)]
 pub(crate) use session::begin_part;
 pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, connect, hand_on};
@@ -119,8 +121,8 @@ pub fn report(text: fmt::Arguments<'_>) {
     let text = text.to_string();
     let time = record(Phase::Instant, "report", &text, Map::new());
     match session::session() {
-        Some(session) if session.settings.quiet => {}
-        Some(session) => session.say(&session.line(time, &text)),
+        Some(session) if session.settings.quiet || session.is_elsewhere() => {}
+        Some(session) => session.say(&session.line(&Speaker::Here, time, &text)),
         // Outside a run: a worker that a person started by hand, say.
         None => complain(format_args!("{text}")),
     }
@@ -246,6 +248,8 @@ fn mark(child: u32, category: &str, role: &str, args: Map<String, Value>) {
         ts: log.elapsed_us(),
         pid: child,
         tid: u64::from(child),
+        host: None,
+        via: None,
         args,
     });
 }

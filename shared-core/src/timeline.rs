@@ -25,6 +25,9 @@ pub struct Timeline {
     pub length: f64,
     /// What was measured, in this order.
     pub bars: Vec<Bar>,
+    /// How far the times of other hosts may be from those of this one, in
+    /// microseconds; 0 if there are none.
+    pub exact_to: f64,
 }
 
 /// The life of one process or thread. Times are in microseconds since the
@@ -33,10 +36,15 @@ pub struct Timeline {
 pub struct Lane {
     /// How many lanes began before it: this gives its colour.
     pub number: usize,
-    /// The process.
+    /// A number for the process that is unique in the run: its PID, or that of its
+    /// launcher.
+    pub process: u32,
+    /// Its PID.
     pub pid: u32,
     /// The thread; the main thread has the PID.
     pub tid: u64,
+    /// The host, if a launcher started it.
+    pub host: Option<String>,
     /// `parent 4242`, or `LoopThread 4242/4243` where there are several
     /// threads.
     pub label: String,
@@ -117,9 +125,9 @@ impl Timeline {
     pub fn new(events: &[Event]) -> Self {
         let length = last_moment(events);
         let mut order = Vec::new();
-        let mut by_thread: HashMap<(u32, u64), Vec<&Event>> = HashMap::new();
+        let mut by_thread: HashMap<(u32, Option<u64>), Vec<&Event>> = HashMap::new();
         for event in events {
-            let key = (event.pid, event.tid);
+            let key = (event.process(), event.thread());
             let lane = by_thread.entry(key).or_insert_with(|| {
                 order.push(key);
                 Vec::new()
@@ -135,13 +143,22 @@ impl Timeline {
         }
         order_threads(&mut lanes);
         for index in 0..lanes.len() {
-            let pid = lanes[index].pid;
-            let several = lanes.iter().filter(|lane| lane.pid == pid).count() > 1;
+            let process = lanes[index].process;
+            let of_process = lanes.iter().filter(|lane| lane.process == process);
+            let several = of_process.count() > 1;
             let Lane {
-                tid, life, label, ..
+                pid,
+                tid,
+                host,
+                life,
+                label,
+                ..
             } = &mut lanes[index];
             life.end = life.end.min(length);
-            *label = format!("{} {pid}", life.name);
+            *label = match host {
+                Some(host) => format!("{} {host}:{pid}", life.name),
+                None => format!("{} {pid}", life.name),
+            };
             if several {
                 *label += &format!("/{tid}");
             }
@@ -156,6 +173,7 @@ impl Timeline {
             lanes,
             length,
             bars,
+            exact_to: exact_to(events),
         }
     }
 
@@ -185,6 +203,12 @@ impl Timeline {
         cpus
     }
 
+    /// How exact it is, if there are times of other hosts.
+    fn exactness(&self) -> Option<String> {
+        let ms = self.exact_to / 1e3;
+        (ms > 0.0).then(|| format!("times of launched processes: ± {ms:.3} ms"))
+    }
+
     /// The signals that killed processes, by name.
     fn signals(&self) -> Vec<&str> {
         let signals = self.lanes.iter().filter_map(|lane| lane.end.signal());
@@ -200,7 +224,8 @@ fn order_threads(lanes: &mut [Lane]) {
             return;
         };
         let is_later = |other: &Lane| {
-            other.pid == lane.pid && other.tid != u64::from(other.pid) && other.tid > lane.tid
+            let is_main = other.tid == u64::from(other.pid);
+            other.process == lane.process && !is_main && other.tid > lane.tid
         };
         if let Some(place) = before.iter().position(is_later) {
             lanes[place..=index].rotate_right(1);
@@ -216,6 +241,13 @@ fn number_the_silent(lanes: &mut [Lane]) {
     for (number, lane) in (spoken..).zip(silent) {
         lane.number = number;
     }
+}
+
+/// How well the clocks of other hosts are known: the worst of them.
+fn exact_to(events: &[Event]) -> f64 {
+    let clocks = events.iter().filter(|event| event.cat == "clock");
+    let within = clocks.filter_map(|event| event.args.get("within_us")?.as_f64());
+    within.fold(0.0, f64::max)
 }
 
 /// The lane of the queue: what waits in it, by name if it is one, else counted.
@@ -252,8 +284,10 @@ fn queue(events: &[Event], number: usize, length: f64) -> Option<Lane> {
     let (begin, end) = (spans.first()?.begin, spans.last()?.end);
     Some(Lane {
         number,
+        process: 0,
         pid: 0,
         tid: 0,
+        host: None,
         label: "queue".to_owned(),
         life: Span {
             name: "queue".to_owned(),
@@ -296,8 +330,10 @@ impl Lane {
         let first = events[0];
         let mut lane = Self {
             number: usize::MAX,
+            process: first.process(),
             pid: first.pid,
             tid: first.tid,
+            host: None,
             label: String::new(),
             life: Span::begin(first, 0),
             spans: Vec::new(),
@@ -310,6 +346,10 @@ impl Lane {
         };
         let mut open = Vec::new();
         for event in events {
+            if let Some(host) = &event.host {
+                // Until it speaks only its launcher is known.
+                (lane.pid, lane.tid, lane.host) = (event.pid, event.tid, Some(host.clone()));
+            }
             match (event.ph, event.cat.as_str()) {
                 (Phase::Begin, "life") => {
                     lane.life.name.clone_from(&event.name);
@@ -372,7 +412,7 @@ impl Lane {
     /// A lane that did not say that it ended has ended with its process, or is
     /// there still.
     fn find_out_end(&mut self, events: &[Event], length: f64) {
-        let reaped = |event: &&Event| event.pid == self.pid && event.cat == "reaped";
+        let reaped = |event: &&Event| event.process() == self.process && event.cat == "reaped";
         let reaped = events.iter().find(reaped);
         let told = reaped.and_then(|event| Some((event.ts, End::from_args(&event.args)?)));
         if let Some((time, End::Exited(status @ 1..))) = told
@@ -438,11 +478,36 @@ pub fn json_lines(events: &[Event]) -> String {
 /// open, in the Trace Event Format.
 #[must_use]
 pub fn trace(events: &[Event]) -> String {
-    let lines: Vec<String> = events.iter().map(Event::to_json).collect();
+    let lines = numbered(events);
+    let lines: Vec<String> = lines.iter().map(Event::to_json).collect();
     format!(
         "{{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n{}\n]}}\n",
         lines.join(",\n")
     )
+}
+
+/// A viewer tells processes and threads apart by their numbers, and does not know of
+/// hosts: those of other hosts are given others, which no PID here can have.
+fn numbered(events: &[Event]) -> Vec<Event> {
+    /// PIDs are below this on Linux (`PID_MAX_LIMIT`, proc(5)).
+    const NO_PID: u64 = 1 << 22;
+    let mut numbers: BTreeMap<(u32, Option<u64>), u64> = BTreeMap::new();
+    let launched = events.iter().filter(|event| event.via.is_some());
+    for lane in launched.map(|event| (event.process(), event.thread())) {
+        let next = NO_PID + numbers.len() as u64;
+        numbers.entry(lane).or_insert(next);
+    }
+    let mut events = events.to_vec();
+    for event in &mut events {
+        let process = event.process();
+        let Some(main) = numbers.get(&(process, None)) else {
+            continue;
+        };
+        let own = numbers.get(&(process, event.thread()));
+        event.tid = *own.unwrap_or(main);
+        event.pid = u32::try_from(*main).unwrap_or(process);
+    }
+    events
 }
 
 /// Round times to mark on an axis of `length` microseconds, at most `count`
@@ -479,6 +544,8 @@ mod tests {
             ts,
             pid,
             tid: u64::from(pid),
+            host: None,
+            via: None,
             args: serde_json::Map::new(),
         }
     }
@@ -575,6 +642,77 @@ mod tests {
         let child = &timeline.lanes[1];
         assert!(child.life.cut_off && child.spans[0].cut_off);
         assert!((child.spans[0].end - 800.0).abs() < f64::EPSILON);
+    }
+
+    /// What a launcher started on two hosts: the PIDs are the same.
+    pub(super) fn on_two_hosts() -> Vec<Event> {
+        let mut events = vec![event(Phase::Begin, "life", "parent", 0.0, 10)];
+        for (host, launcher) in [("n1", 20), ("n2", 30)] {
+            let started = event(Phase::Instant, "started", "worker", 100.0, launcher);
+            let mut clock = event(Phase::Instant, "clock", host, 150.0, launcher);
+            clock.args.insert("within_us".to_owned(), launcher.into());
+            let there = |ph, cat, tid, ts| Event {
+                tid,
+                host: Some(host.to_owned()),
+                via: Some(launcher),
+                ..event(ph, cat, cat, ts, 1)
+            };
+            events.extend([
+                started,
+                clock,
+                there(Phase::Begin, "life", 1, 200.0),
+                there(Phase::Begin, "span", 1, 300.0),
+                there(Phase::Begin, "life", 7, 310.0),
+                there(Phase::End, "life", 7, 350.0),
+                there(Phase::End, "span", 1, 400.0),
+                reaped("signal", "SIGTERM".into(), 900.0, launcher),
+            ]);
+        }
+        events.push(event(Phase::End, "life", "", 1000.0, 10));
+        events.sort_by(|a, b| a.ts.total_cmp(&b.ts));
+        events
+    }
+
+    #[test]
+    fn equal_pids_of_two_hosts_are_two_lanes() {
+        let timeline = Timeline::new(&on_two_hosts());
+        let lanes = timeline.lanes.iter();
+        let lanes: Vec<_> = lanes.map(|lane| (&*lane.label, lane.process)).collect();
+        assert_eq!(
+            lanes,
+            [
+                ("parent 10", 10),
+                ("life n1:1/1", 20),
+                ("life n2:1/1", 30),
+                ("life n1:1/7", 20),
+                ("life n2:1/7", 30)
+            ]
+        );
+        let killed = [1, 2].map(|lane| timeline.lanes[lane].end.signal());
+        assert_eq!(
+            killed,
+            [Some("SIGTERM"); 2],
+            "as wait told of the launchers"
+        );
+        assert!((timeline.exact_to - 30.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_trace_has_numbers_of_its_own_for_other_hosts() {
+        let events = numbered(&on_two_hosts());
+        let of = |name: &str| {
+            let events = events.iter().filter(|event| event.name == name);
+            events
+                .map(|event| (event.pid, event.tid))
+                .collect::<BTreeSet<_>>()
+        };
+        let main = 1 << 22;
+        let lives = [(main, 0), (main, 2), (main + 1, 1), (main + 1, 3)];
+        let lives = lives.map(|(pid, tid)| (pid, u64::from(main + tid)));
+        assert_eq!(of("life"), BTreeSet::from(lives));
+        assert_eq!(of("worker").len(), 2, "started");
+        assert!(of("worker").is_subset(&of("life")));
+        assert_eq!(of("parent"), BTreeSet::from([(10, 10)]), "one of this host");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 pub use crate::platform::{
     Switches, cpu, cpu_time, cpus, exists, ppid, state, stay_on, switches, threads, tid, was_forked,
 };
-use std::sync::{Mutex, PoisonError};
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What this process is called in the run: `parent`, `child`, `worker 1`, …
 static ROLE: Mutex<String> = Mutex::new(String::new());
@@ -24,6 +25,50 @@ pub fn set_role(role: &str) {
 #[must_use]
 pub fn role() -> String {
     ROLE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Where a process runs that a launcher started for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// What the host calls itself.
+    pub host: String,
+    /// The PID of the launcher, on the host of the first process.
+    pub launcher: u32,
+}
+
+static ELSEWHERE: OnceLock<Elsewhere> = OnceLock::new();
+
+/// Where this process runs, if a launcher started it.
+#[must_use]
+pub fn elsewhere() -> Option<&'static Elsewhere> {
+    ELSEWHERE.get()
+}
+
+pub(crate) fn set_elsewhere(place: Elsewhere) {
+    ELSEWHERE.get_or_init(|| place);
+}
+
+/// A number for this process that no other one of its run has: its PID, or the PID of
+/// its launcher, for PIDs of two hosts may be equal.
+#[must_use]
+pub fn process() -> u32 {
+    elsewhere().map_or_else(pid, |place| place.launcher)
+}
+
+/// What this host calls itself, up to the first dot: as Slurm does (`SLURMD_NODENAME`,
+/// srun(1)), else gethostname(2).
+#[must_use]
+pub fn host() -> String {
+    let by_slurm = std::env::var("SLURMD_NODENAME").ok();
+    let name = by_slurm.or_else(crate::platform::host).unwrap_or_default();
+    let short = name.split('.').next().unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
+    let short: String = short.chars().filter(plain).collect();
+    if short.is_empty() {
+        "elsewhere".to_owned()
+    } else {
+        short
+    }
 }
 
 /// Whether the calling thread is the one that runs `main`.

@@ -1,7 +1,7 @@
 //! Workers that are not handed the event log take part in the run all the same: what
 //! they record and say comes as frames.
 
-use pool_demo::{Pool, Task, WorkerCommand, worker};
+use pool_demo::{Launcher, Pool, Task, worker};
 use serde::{Deserialize, Serialize};
 use shared_core::cli::{Files, Question};
 use shared_core::report::require;
@@ -33,11 +33,11 @@ impl Task for Speak {
     fn run(self) -> u32 {
         let _span = span!("task {}", self.0);
         report!("task {} speaks", self.0);
-        fact!("task_pid", who::pid());
+        fact!("task_pid", who::process());
         let task = self.0;
         let thread = thread::spawn(move || fact!("task_{task}_in_a_thread", task));
         let _ = thread.join();
-        who::pid()
+        who::process()
     }
 }
 
@@ -46,14 +46,8 @@ impl Lessons for Lesson {
     const ABOUT: &str = "Workers that are not handed the event log";
 
     fn run(&self) -> Result<()> {
-        let pool = Pool::builder().workers(2).command(|| {
-            let takes_part = false;
-            let command = worker::command::<Speak>()?.command;
-            Ok(WorkerCommand {
-                command,
-                takes_part,
-            })
-        });
+        let launcher = Launcher::new("env")?; // it only executes the worker
+        let pool = Pool::builder().workers(2).launcher(Some(&launcher));
         let pool = pool.start()?;
         let mut pids: Vec<u32> = Vec::new();
         for outcome in pool.map((0..20).map(Speak), Some(1)) {

@@ -1,16 +1,17 @@
 //! The thread that owns the pool's state: it hears of everything that happens, asks
 //! the machine what to do, and does it.
 
-use super::StartWorker;
 use super::machine::{Action, Ended, Job, JobId, Kill, Machine, Reason, Rules, WorkerId};
 use super::process::{Payload, WorkerProcess, role};
+use super::{Launcher, StartWorker};
 use crate::frames::{Body, Frame, FromWorker, ToWorker, frame};
 use crate::task::Failure;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 use shared_core::children::WaitStatus;
 use shared_core::ending::park_if_ending;
-use shared_core::report::{Carried, carried, in_a_run};
+use shared_core::report::{Offset, about_run, carried, clock, in_a_run};
+use shared_core::who::Elsewhere;
 use shared_core::{Error, Result, anyhow, cause, report};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
@@ -68,6 +69,11 @@ pub struct Shared {
 const MOST_TIME_TO_END: Duration = Duration::from_secs(1);
 /// How long a worker may leave unread what it was sent.
 const MOST_TIME_TO_READ: Duration = Duration::from_secs(30);
+/// From a worker that a launcher started nothing may come for so long: it answers each
+/// beat, so it, its host or the way there is gone.
+const MOST_SILENCE: Duration = Duration::from_secs(30);
+/// So often its clock is compared with ours; the shortest round trip counts.
+const CLOCK_ROUNDS: u32 = 8;
 /// How often it is looked whether a worker has ended that still seems to talk: one
 /// that it forked may hold its pipes open.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -80,6 +86,8 @@ const AT_ONCE: usize = 1024;
 pub struct Dispatcher {
     pub rules: Rules,
     pub command: StartWorker,
+    /// Who starts them, if it is not this process itself.
+    pub launcher: Option<Launcher>,
     /// What a worker must say that it is.
     pub version: String,
     /// Sent to each worker first, and last.
@@ -118,11 +126,22 @@ struct Run {
 struct Watched {
     process: WorkerProcess,
     is_ready: bool,
+    /// Where it is, if a launcher started it.
+    elsewhere: Option<(Elsewhere, Clock)>,
     /// It was told to end, or killed because nothing is wanted any more.
     may_end: bool,
     said_all: Option<Instant>,
     /// What it did wrong, or what was done to it.
     why: Option<String>,
+}
+
+/// A clock of another host that is being compared with ours.
+struct Clock {
+    /// When it was asked last.
+    asked: i64,
+    /// How often it has answered.
+    rounds: u32,
+    best: Option<Offset>,
 }
 
 impl Dispatcher {
@@ -223,7 +242,9 @@ impl Run {
             }
             FromWorker::Ready(version) if version == self.given.version => {
                 of.is_ready = true;
-                self.machine.ready(worker);
+                let clock = of.elsewhere.as_ref().and_then(|(_, clock)| clock.best);
+                let round_trip = clock.map(|clock| clock.round_trip).unwrap_or_default();
+                self.machine.ready(worker, round_trip);
                 self.ready += 1;
                 if self.ready == self.given.rules.workers
                     && let Some(started) = self.given.started.take()
@@ -231,18 +252,33 @@ impl Run {
                     let _ = started.send(Ok(())); // nobody may wait any more
                 }
             }
-            FromWorker::Ready(version) => {
+            FromWorker::Hello(version, host) if version == self.given.version => {
+                if !of.process.from_afar || of.elsewhere.is_some() {
+                    self.misbehaves(worker, "it had no reason to introduce itself".to_owned());
+                    return;
+                }
+                let launcher = of.process.pid();
+                let clock = Clock {
+                    asked: 0,
+                    rounds: 0,
+                    best: None,
+                };
+                of.elsewhere = Some((Elsewhere { host, launcher }, clock));
+                self.ask_for_time(worker);
+            }
+            FromWorker::Clock(theirs) => self.has_told_time(worker, theirs),
+            FromWorker::Alive => {}
+            FromWorker::Hello(version, _) | FromWorker::Ready(version) => {
                 let expected = &self.given.version;
                 let why = format!("it is {version:?}, not {expected:?}");
                 self.misbehaves(worker, why);
             }
             FromWorker::Ends(why) => self.misbehaves(worker, why),
             FromWorker::Event(event) => {
-                if !carried(Carried::Event(&event)) {
+                if !carried(&event, of.process.pid()) {
                     self.misbehaves(worker, format!("it recorded what is no event: {event:?}"));
                 }
             }
-            FromWorker::Text(text) => _ = carried(Carried::Text(&text)),
             FromWorker::Answer(job, nanoseconds) => {
                 let busy = Duration::from_nanos(nanoseconds);
                 let answered = self.machine.answered(worker, job, busy, Instant::now());
@@ -255,6 +291,52 @@ impl Run {
                     }
                 }
             }
+        }
+    }
+
+    fn ask_for_time(&mut self, worker: WorkerId) {
+        if let Some(of) = self.workers.get_mut(&worker)
+            && let Some((_, time)) = &mut of.elsewhere
+            && let Ok(frame) = frame(&ToWorker::Clock, &())
+        {
+            time.asked = clock();
+            of.process.send(vec![frame.into()]);
+        }
+    }
+
+    fn has_told_time(&mut self, worker: WorkerId, theirs: i64) {
+        let now = clock();
+        let Some(of) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        let told = of.elsewhere.as_mut().filter(|_| !of.is_ready);
+        let Some((place, time)) = told.filter(|(_, time)| time.rounds < CLOCK_ROUNDS) else {
+            self.misbehaves(worker, "nobody had asked it for the time".to_owned());
+            return;
+        };
+        let offset = Offset::of(time.asked, theirs, now);
+        let others = time
+            .best
+            .filter(|best| best.round_trip <= offset.round_trip);
+        let best = others.unwrap_or(offset);
+        time.best = Some(best);
+        time.rounds += 1;
+        if time.rounds < CLOCK_ROUNDS {
+            self.ask_for_time(worker);
+        } else {
+            let about_run = about_run(&role(of.process.place), place, &best);
+            self.begin(worker, about_run);
+        }
+    }
+
+    /// The worker is told all that it must know before it is given jobs.
+    fn begin(&mut self, worker: WorkerId, about_run: Option<String>) {
+        let draws = self.given.draws;
+        if let Some(of) = self.workers.get(&worker)
+            && let Ok(begin) = frame(&ToWorker::Begin { draws, about_run }, &())
+        {
+            let initialize = self.given.initialize.clone();
+            of.process.send(vec![begin.into(), initialize]);
         }
     }
 
@@ -288,21 +370,26 @@ impl Run {
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            self.look_after(id);
+            self.look_after(id, look_at_all);
         }
     }
 
-    fn look_after(&mut self, id: WorkerId) {
+    fn look_after(&mut self, id: WorkerId, look_at_all: bool) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
         match worker.process.has_ended() {
             Ok(Some(status)) if worker.said_all.is_some() => self.ended(id, status),
+            Ok(None) if worker.process.is_asked_to_end() => worker.process.kill(),
             Ok(None) if worker.is_silent_for(MOST_TIME_TO_END) => {
                 self.misbehaves(id, "it closed its stdout".to_owned());
             }
             Ok(None) if worker.process.does_not_read(MOST_TIME_TO_READ) => {
                 let why = format!("it has read nothing for {MOST_TIME_TO_READ:?}");
+                self.misbehaves(id, why);
+            }
+            Ok(None) if look_at_all && worker.is_lost() => {
+                let why = format!("nothing has come from it for {MOST_SILENCE:?}");
                 self.misbehaves(id, why);
             }
             Ok(_) => {} // it runs, or its last words are on the way
@@ -320,13 +407,24 @@ impl Run {
         };
         let place = worker.process.place;
         let pid = worker.process.pid();
-        let how = match &worker.why {
+        let launcher = self.given.launcher.as_ref();
+        let mut how = match &worker.why {
             Some(why) => why.clone(),
             None => status.to_string(),
         };
+        if let Some(meaning) = launcher.and_then(|launcher| launcher.explain(status))
+            && worker.why.is_none()
+        {
+            how += &format!(" ({meaning})");
+        }
+        if let Some((place, _)) = &worker.elsewhere {
+            how += &format!(", on {}", place.host);
+        }
         self.given.shared.pids.lock().remove(&place);
         if !worker.is_ready {
-            let error = format!("{} ended before it was ready: {how}", role(place));
+            let by = launcher.map(|launcher| format!(" ({launcher})"));
+            let by = by.unwrap_or_default();
+            let error = format!("{}{by} ended before it was ready: {how}", role(place));
             self.not_started(error);
         }
         if !worker.may_end {
@@ -411,24 +509,22 @@ impl Run {
             return;
         }
         let events = (id, self.given.to_events.clone());
-        let Dispatcher {
-            command,
-            initialize,
-            draws,
-            ..
-        } = &self.given;
-        match WorkerProcess::start(place, *command, (initialize, *draws), events) {
+        match WorkerProcess::start(place, &self.given.command, events) {
             Ok(process) => {
-                let pid = process.pid();
+                let (pid, from_afar) = (process.pid(), process.from_afar);
                 self.given.shared.pids.lock().insert(place, pid);
                 let worker = Watched {
                     process,
                     is_ready: false,
+                    elsewhere: None,
                     may_end: false,
                     said_all: None,
                     why: None,
                 };
                 self.workers.insert(id, worker);
+                if !from_afar {
+                    self.begin(id, None);
+                } // else it introduces itself first
             }
             Err(error) => {
                 park_if_ending();
@@ -445,7 +541,10 @@ impl Run {
         };
         let why = match why {
             Kill::Job => "killed with its task".to_owned(),
-            Kill::NotReady => format!("not ready after {:?}", self.given.rules.start_timeout),
+            Kill::NotReady => {
+                let hint = self.given.launcher.as_ref().map_or("", Launcher::may_wait);
+                format!("not ready after {:?}{hint}", self.given.rules.start_timeout)
+            }
             Kill::Misbehaves => "killed".to_owned(), // it is known why
             Kill::DoesNotEnd => "killed, since it did not end".to_owned(),
         };
@@ -472,6 +571,13 @@ impl Run {
 impl Watched {
     fn is_about_to_end(&self) -> bool {
         self.said_all.is_some() || self.why.is_some()
+    }
+
+    /// Whether nothing comes any more from a worker that a launcher started.
+    fn is_lost(&self) -> bool {
+        let most = MOST_SILENCE.as_millis() / LOOK_EVERY.as_millis();
+        let silence = u128::from(self.process.silence());
+        self.process.from_afar && self.is_ready && silence >= most
     }
 
     fn is_silent_for(&self, so_long: Duration) -> bool {

@@ -158,6 +158,8 @@ struct Worker<P> {
     bytes: usize,
     /// When it is killed if nothing happens.
     deadline: Option<Instant>,
+    /// How long it takes until the answer to what it is sent has come, its work apart.
+    round_trip: Duration,
     /// How many jobs it may have.
     window: usize,
     /// It is given jobs until the window is full. After that, only when it has
@@ -251,12 +253,13 @@ impl<P: Clone> Machine<P> {
         }
     }
 
-    /// A worker is ready.
-    pub fn ready(&mut self, worker: WorkerId) {
+    /// A worker is ready, from which an answer takes so long, its work apart.
+    pub fn ready(&mut self, worker: WorkerId, round_trip: Duration) {
         if let Some(worker) = self.workers.get_mut(&worker)
             && !worker.is_ready
         {
             worker.is_ready = true;
+            worker.round_trip = round_trip;
             worker.deadline = None;
             let place = &mut self.places[worker.place];
             (place.failed_starts, place.killed_starts) = (0, 0);
@@ -551,6 +554,7 @@ impl<P> Worker<P> {
             sent: VecDeque::new(),
             bytes: 0,
             deadline: now.checked_add(rules.start_timeout),
+            round_trip: Duration::ZERO,
             window: 1,
             is_filling: true,
             average: None,
@@ -576,7 +580,10 @@ impl<P> Worker<P> {
             ((time * 3.0 + last.0) / 4.0, (size * 3.0 + last.1) / 4.0)
         });
         self.average = Some((time, size));
-        let by_time = WORK_AHEAD.as_secs_f64() / time.max(1e-9);
+        // It is sent more when half of that is done, which we learn half a round trip
+        // later, and it gets that after another half.
+        let ahead = WORK_AHEAD + 2 * self.round_trip;
+        let by_time = ahead.as_secs_f64() / time.max(1e-9);
         let by_size = MOST_BYTES_AHEAD as f64 / size.max(1.0);
         let most = by_time.min(by_size).min(MOST_JOBS_AHEAD as f64);
         #[expect(

@@ -3,12 +3,12 @@
 use super::dispatcher::Event;
 use super::machine::WorkerId;
 use super::{StartWorker, WorkerCommand};
-use crate::frames::{Frames, FromWorker, ToWorker, frame};
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crate::frames::{BEAT, Frames, FromWorker, Heard, Silence, ToWorker, frame};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use shared_core::children::{self, BreakOff, FromChild, StopReading, about_to_spawn};
-use shared_core::report::{Stdin, about_run};
+use shared_core::report::Stdin;
 use shared_core::{Context, Result, anyhow, cause, who};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::panic::resume_unwind;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
@@ -32,6 +32,11 @@ pub struct WorkerProcess {
     writing: Arc<Writing>,
     /// For how long it has something to do, in microseconds.
     work_ahead: Arc<AtomicU64>,
+    /// A launcher started it: the process is the launcher.
+    pub from_afar: bool,
+    silence: Silence,
+    /// Since when it has been on its way out.
+    asked_to_end: Option<Instant>,
     status: Option<ExitStatus>,
 }
 
@@ -43,28 +48,26 @@ struct Writing {
 }
 
 impl WorkerProcess {
-    /// Starts a worker, and sends it `initialize` when it has begun. What comes of it
-    /// goes to `events`, as from `id`.
+    /// Starts a worker. What comes of it goes to `events`, as from `id`.
     ///
     /// # Errors
     /// When the system refuses the process, a pipe or a thread.
     pub fn start(
         place: usize,
-        command: StartWorker,
-        (initialize, draws): (&Payload, bool),
+        command: &StartWorker,
         (id, events): (WorkerId, Sender<Event>),
     ) -> Result<Self> {
         let role = role(place);
         let WorkerCommand {
             mut command,
-            takes_part,
+            from_afar,
         } = command()?;
         // This thread stays until it has reaped the worker.
         let start = about_to_spawn(&role)?.ends_with_this_thread();
-        let (hand_on, about_run) = if takes_part {
-            (start.hand_on(&mut command), None)
+        let hand_on = if from_afar {
+            start.connect(&mut command)
         } else {
-            (start.connect(&mut command), about_run(&role))
+            start.hand_on(&mut command)
         };
         let hand_on = hand_on.context("failed to start a worker")?;
         let mut process = command.spawn().context("failed to start a worker")?;
@@ -86,6 +89,9 @@ impl WorkerProcess {
             pipes: None,
             writing,
             work_ahead: Arc::default(),
+            from_afar,
+            silence: Silence::default(),
+            asked_to_end: None,
             status: None,
         };
         let stdin = match worker.guard.takes_part(hand_on, &mut worker.process) {
@@ -95,13 +101,14 @@ impl WorkerProcess {
         };
         let stdout = stdout.ok_or_else(|| anyhow!("the worker's stdout is not a pipe"))?;
         let (stdout, stop) = FromChild::new(stdout).context("failed to start a worker")?;
-        let begin = ToWorker::Begin { draws, about_run };
-        worker.send(vec![frame(&begin, &())?.into(), initialize.clone()]);
+        let (stdout, silence) = Heard::new(stdout);
+        worker.silence = silence;
         if let Some(stdin) = stdin {
             let break_off = BreakOff::of(&stdin).context("failed to start a worker")?;
             worker.pipes = Some((break_off, stop));
             let writing = worker.writing.clone();
-            worker.thread("writer", move || write(stdin, &to_write, &writing))?;
+            let beat = from_afar.then_some(BEAT);
+            worker.thread("writer", move || write(stdin, &to_write, &writing, beat))?;
         }
         let work_ahead = worker.work_ahead.clone();
         worker.thread("reader", move || read(stdout, id, &events, &work_ahead))?;
@@ -130,10 +137,33 @@ impl WorkerProcess {
     }
 
     /// Kills it, if it has not ended. It is still to be reaped.
+    ///
+    /// A launcher is asked first: killed, it could not end what it has started. (The
+    /// worker ends anyway, since its stdin does, or since it hears nothing any more.)
     pub fn kill(&mut self) {
-        if self.status.is_none() {
+        /// How long a launcher may take.
+        const MOST_TIME_TO_END: Duration = Duration::from_secs(2);
+        if self.status.is_some() {
+            return;
+        }
+        let asked = *self.asked_to_end.get_or_insert_with(Instant::now);
+        if self.from_afar && asked.elapsed() < MOST_TIME_TO_END {
+            self.let_threads_end();
+            self.guard.ask_to_end();
+        } else {
             let _ = self.process.kill(); // an error would mean that it has ended
         }
+    }
+
+    /// It was asked to end, and may have to be killed.
+    pub fn is_asked_to_end(&self) -> bool {
+        self.asked_to_end.is_some()
+    }
+
+    /// Counts one more look at a worker from which nothing may have come since the last
+    /// one; how many there were.
+    pub fn silence(&self) -> u32 {
+        self.silence.fetch_add(1, Relaxed)
     }
 
     /// How it ended, if it has. Then it has been reaped, and what it said is read to
@@ -181,8 +211,12 @@ impl WorkerProcess {
 impl Drop for WorkerProcess {
     fn drop(&mut self) {
         self.kill();
+        // An error would mean that it is not our child.
+        while self.from_afar && matches!(self.has_ended(), Ok(None)) {
+            thread::sleep(Duration::from_millis(10));
+            self.kill();
+        }
         if self.status.is_none() {
-            // An error would mean that it is not our child.
             let _ = self.guard.reap(|_| self.process.wait());
         }
         self.let_threads_end();
@@ -213,8 +247,14 @@ pub fn role(place: usize) -> String {
 }
 
 /// Writes what comes, as much of it as there is in one go, until nothing more will
-/// come or the worker is gone.
-fn write(mut stdin: Stdin, frames: &Receiver<Vec<Payload>>, writing: &Writing) {
+/// come or the worker is gone. With a `beat` it writes so often at least that the pool
+/// is there.
+fn write(
+    mut stdin: Stdin,
+    frames: &Receiver<Vec<Payload>>,
+    writing: &Writing,
+    beat: Option<Duration>,
+) {
     /// What is longer is written by itself, in pieces of this length: each shows that
     /// the worker reads.
     const AT_ONCE: usize = 1 << 16;
@@ -227,7 +267,16 @@ fn write(mut stdin: Stdin, frames: &Receiver<Vec<Payload>>, writing: &Writing) {
             written
         })
     };
-    while let Ok(next) = frames.recv() {
+    let alive =
+        frame(&ToWorker::Alive, &()).map_or_else(|_| Vec::new(), |frame| vec![frame.into()]);
+    let next = || match beat {
+        None => frames.recv().ok(),
+        Some(beat) => match frames.recv_timeout(beat) {
+            Err(RecvTimeoutError::Timeout) => Some(alive.clone()),
+            next => next.ok(),
+        },
+    };
+    while let Some(next) = next() {
         let more = std::iter::from_fn(|| frames.try_recv().ok());
         for frame in std::iter::once(next).chain(more).flatten() {
             if together.len() + frame.len() > AT_ONCE {
@@ -256,7 +305,7 @@ fn write(mut stdin: Stdin, frames: &Receiver<Vec<Payload>>, writing: &Writing) {
 ///
 /// While the worker has enough to do, a little is left to gather in the pipe: to be
 /// woken for each answer would cost a small task more than the task itself.
-fn read(stdout: FromChild, id: WorkerId, events: &Sender<Event>, work_ahead: &AtomicU64) {
+fn read(stdout: impl Read, id: WorkerId, events: &Sender<Event>, work_ahead: &AtomicU64) {
     /// A sleep that is shorter takes about as long.
     const SHORTEST: Duration = Duration::from_micros(100);
     /// Of so many bytes several fit into a pipe (pipe(7): 64 KiB).

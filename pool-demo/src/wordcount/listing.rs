@@ -4,11 +4,12 @@ use super::piece::{LICENCE, Piece, failed};
 use super::{Options, Tally};
 use parking_lot::Mutex;
 use std::fs::ReadDir;
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 
 /// The pieces of all files; a file is looked for when its first piece is wanted.
 pub struct Pieces<'a> {
     given: std::slice::Iter<'a, PathBuf>,
+    is_elsewhere: bool,
     /// Still to be opened.
     folders: Vec<PathBuf>,
     /// The one that is being read.
@@ -26,6 +27,7 @@ impl<'a> Pieces<'a> {
     pub fn of(options: &'a Options, tally: &'a Mutex<Tally>) -> Self {
         let mut pieces = Self {
             given: options.paths.iter(),
+            is_elsewhere: options.elsewhere.launcher().is_some(),
             folders: Vec::new(),
             folder: None,
             rest: None,
@@ -72,7 +74,10 @@ impl<'a> Pieces<'a> {
             } else {
                 // Here, and only here, a symbolic link is followed: so there is no loop.
                 let path = self.given.next()?;
-                (path.clone(), path.metadata(), true)
+                let found = path.metadata();
+                // Over there a worker may be in another folder.
+                let whole = self.is_elsewhere.then(|| absolute(path).ok()).flatten();
+                (whole.unwrap_or_else(|| path.clone()), found, true)
             };
             match metadata {
                 Ok(file) if file.is_file() => return Some(self.whole(Some(path), file.len())),
@@ -82,7 +87,7 @@ impl<'a> Pieces<'a> {
                     self.tally.lock().fail(why);
                 }
                 Ok(_) => {}
-                Err(error) => self.tally.lock().fail(failed(&path, &error)),
+                Err(error) => self.tally.lock().fail(failed(&path, None, &error)),
             }
         }
     }

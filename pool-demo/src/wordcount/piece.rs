@@ -27,8 +27,10 @@ pub struct Piece {
 /// What is sent back.
 #[derive(Serialize, Deserialize)]
 pub struct Counted {
-    /// The process that counted.
-    pub pid: u32,
+    /// The process that counted: its PID, or that of its launcher.
+    pub process: u32,
+    /// Its host, if a launcher started it.
+    pub host: Option<String>,
     /// How many bytes the piece has.
     pub bytes: u64,
     /// And how many words.
@@ -37,18 +39,31 @@ pub struct Counted {
     pub counts: HashMap<String, u64>,
 }
 
+/// What is sent back when a piece could not be read.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unread {
+    /// The file, the host if a launcher started the worker there, and the cause.
+    pub why: String,
+    /// The host whose file system has no such file.
+    pub is_not_on: Option<String>,
+}
+
 /// What is counted if nothing else is named.
 pub const LICENCE: &str = include_str!("../../../LICENSE-APACHE");
 
 impl Piece {
-    /// Reads the piece and counts its words; an error names the file.
-    pub fn count(&self) -> Result<Counted, String> {
+    /// Reads the piece and counts its words.
+    pub fn count(&self) -> Result<Counted, Unread> {
         let bytes = match &self.file {
             None => self.read(Cursor::new(LICENCE)),
             Some(file) => File::open(file).and_then(|file| self.read(file)),
         };
         let path = Path::new(self.file.as_deref().unwrap_or_default());
-        let bytes = bytes.map_err(|error| failed(path, &error))?;
+        let host = || who::elsewhere().map(|place| place.host.clone());
+        let bytes = bytes.map_err(|error| Unread {
+            why: failed(path, host().as_deref(), &error),
+            is_not_on: host().filter(|_| error.kind() == io::ErrorKind::NotFound),
+        })?;
         Ok(count(&bytes))
     }
 
@@ -105,7 +120,8 @@ pub fn count(bytes: &[u8]) -> Counted {
         }
     }
     Counted {
-        pid: who::pid(),
+        process: who::process(),
+        host: who::elsewhere().map(|place| place.host.clone()),
         bytes: bytes.len() as u64,
         words,
         counts,
@@ -116,7 +132,8 @@ fn usize_of(bytes: u64) -> io::Result<usize> {
     usize::try_from(bytes).map_err(io::Error::other)
 }
 
-/// A file could not be read.
-pub fn failed(path: &Path, error: &io::Error) -> String {
-    format!("failed to read {}: {}", path.display(), cause(error))
+/// A file could not be read, on this host.
+pub fn failed(path: &Path, host: Option<&str>, error: &io::Error) -> String {
+    let on = host.map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("failed to read {}{on}: {}", path.display(), cause(error))
 }

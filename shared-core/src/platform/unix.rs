@@ -16,8 +16,8 @@ pub(crate) use signals::{
     survive_file_size_limit,
 };
 pub use signals::{disregard_ctrl_c, ignores_ctrl_c};
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -139,6 +139,11 @@ pub fn was_forked() -> bool {
 pub fn exists(pid: u32) -> Option<bool> {
     let pid = Pid::from_raw(pid.cast_signed());
     Some(kill(pid, None) != Err(Errno::ESRCH))
+}
+
+/// What this host calls itself (gethostname(2)).
+pub(crate) fn host() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
 }
 
 /// What the process is doing, in the kernel's letters: `R` runs or could run, `S`
@@ -279,9 +284,29 @@ pub(crate) fn become_subreaper() {
 /// by SIGKILL, and also when this process is stopped (`PR_SET_PDEATHSIG`,
 /// prctl(2); Linux). Ends at once if `parent` has ended already.
 pub(crate) fn die_with(parent: u32) {
+    end_with(parent, Signal::SIGKILL);
+}
+
+fn end_with(parent: u32, signal: Signal) {
     #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL); // a known signal
+    let _ = nix::sys::prctl::set_pdeathsig(signal); // a known signal
+    #[cfg(not(target_os = "linux"))]
+    let _ = signal;
     if ppid() != Some(parent) {
         exit_now(1);
     }
+}
+
+/// Turns this process into `program` (execve(2)), which is asked to end when `parent`
+/// does, by SIGTERM (Linux): it may have something to end itself. It is in a process
+/// group of its own, so that Ctrl-C comes to us alone. Returns why it could not.
+pub fn become_program(program: &mut Command, parent: u32) -> std::io::Error {
+    let _ = nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)); // it may be one's leader
+    end_with(parent, Signal::SIGTERM);
+    program.exec()
+}
+
+/// Asks a child that was not reaped to end: SIGTERM.
+pub(crate) fn ask_to_end(child: i32) {
+    send(child, Signal::SIGTERM as i32);
 }

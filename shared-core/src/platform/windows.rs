@@ -168,6 +168,19 @@ pub(crate) fn die_of(_: i32) {}
 
 pub(crate) fn send(_: i32, _: i32) {}
 
+/// Not available here: a console program cannot be asked.
+pub(crate) fn ask_to_end(_: i32) {}
+
+/// Not available here.
+pub fn become_program(_: &mut Command, _: u32) -> io::Error {
+    io::ErrorKind::Unsupported.into()
+}
+
+/// What this host calls itself.
+pub(crate) fn host() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}
+
 pub(crate) fn pause_100_ms() {}
 
 /// Ctrl-C at a console goes to every process of the run, and the first one

@@ -11,7 +11,7 @@ pub struct Event {
     /// who was started or reaped.
     pub name: String,
     /// `life`, `span`, `wait`, `slice`, `moment`, `queued`, `report`, `fact`,
-    /// `check`, `measured`, `started`, `reaped`, `error` or `metadata`.
+    /// `check`, `measured`, `started`, `reaped`, `clock`, `error` or `metadata`.
     pub cat: String,
     /// What kind of event this is.
     pub ph: Phase,
@@ -21,11 +21,19 @@ pub struct Event {
     pub pid: u32,
     /// The thread whose event this is; the main thread has the PID.
     pub tid: u64,
+    /// The host, of a process that a launcher started, maybe elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The PID of that launcher, on the host of the first process. PIDs and TIDs of two
+    /// hosts may be equal; with this they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<u32>,
     /// `value` of a fact, `ok` of a check, the `runs`, the median and the quartiles of
     /// what was measured, `cpu` of a span or slice, `name` of a
     /// process or thread, the number of a `lane` in order of start, the thread
-    /// `by` which a process was started or reaped, and the `status` or the
-    /// `signal` that wait told of its end.
+    /// `by` which a process was started or reaped, the `status` or the
+    /// `signal` that wait told of its end, and how exactly the `clock` of another host
+    /// is known, `within_us`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
 }
@@ -70,6 +78,19 @@ impl fmt::Display for End {
 }
 
 impl Event {
+    /// A number for the process that is unique in the run: its PID, or that of its
+    /// launcher.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.via.unwrap_or(self.pid)
+    }
+
+    /// The TID, of any thread but the main one.
+    #[must_use]
+    pub fn thread(&self) -> Option<u64> {
+        (self.tid != u64::from(self.pid)).then_some(self.tid)
+    }
+
     /// The event as one JSON object, on one line.
     #[must_use]
     pub fn to_json(&self) -> String {

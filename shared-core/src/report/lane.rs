@@ -72,6 +72,8 @@ fn append(
         ts: log.elapsed_us(),
         pid,
         tid,
+        host: who::elsewhere().map(|place| place.host.clone()),
+        via: who::elsewhere().map(|place| place.launcher),
         args,
     };
     log.append(&event);
@@ -139,7 +141,7 @@ pub(super) fn lane_number() -> usize {
     let number = LANE.try_with(|lane| {
         let mut lane = lane.borrow_mut();
         let (lane, log) = (lane.as_mut()?, LOG.get()?);
-        let number = || log.lane_number(lane.pid, lane.tid);
+        let number = || log.lane_number(lane.pid, lane.tid, None);
         Some(*lane.number.get_or_insert_with(number))
     });
     number.ok().flatten().unwrap_or(0)

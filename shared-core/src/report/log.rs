@@ -6,21 +6,21 @@
 //! stays on a line of its own and costs nobody else's record, and what is
 //! after the last newline is not read yet.
 
+use super::clock::clock;
 use super::event::{Event, LIFE_BEGINS, Phase};
 use crate::ending::stop;
-use crate::platform::{EventLog, now};
+use crate::platform::EventLog;
 use crate::{cause, complain};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 pub(super) static LOG: OnceLock<Log> = OnceLock::new();
 
 pub(super) struct Log {
     file: Place,
-    start: Duration,
+    start: i64,
     read: Mutex<Read>,
 }
 
@@ -31,18 +31,8 @@ enum Place {
     Elsewhere(Carry),
 }
 
-/// What carries records, and the lines for the terminal, to the process that has the
-/// event log.
-pub(super) type Carry = Arc<dyn Fn(Carried<'_>) + Send + Sync>;
-
-/// Something for the process that has the event log.
-#[derive(Debug, Clone, Copy)]
-pub enum Carried<'a> {
-    /// An event, in JSON.
-    Event(&'a str),
-    /// What is to be printed: a line or several.
-    Text(&'a str),
-}
+/// What carries events, in JSON, to the process that has the event log.
+pub(super) type Carry = Box<dyn Fn(&str) + Send + Sync>;
 
 /// What was read of the log: each byte once.
 #[derive(Default)]
@@ -58,17 +48,17 @@ struct Read {
 impl Log {
     pub(super) fn create() -> Result<Self> {
         let file = EventLog::create().context("failed to create the event log")?;
-        Ok(Self::new(file, now()))
+        Ok(Self::new(file, clock()))
     }
 
-    /// `start` is the time of the system's clock when the run began.
-    pub(super) fn new(file: EventLog, start: Duration) -> Self {
+    /// `start` is what this host's [`clock`] showed when the run began.
+    pub(super) fn new(file: EventLog, start: i64) -> Self {
         let (file, read) = (Place::File(file), Mutex::default());
         Self { file, start, read }
     }
 
     /// A log that another process has.
-    pub(super) fn elsewhere(carry: Carry, start: Duration) -> Self {
+    pub(super) fn elsewhere(carry: Carry, start: i64) -> Self {
         let (file, read) = (Place::Elsewhere(carry), Mutex::default());
         Self { file, start, read }
     }
@@ -80,12 +70,12 @@ impl Log {
         }
     }
 
-    pub(super) fn start(&self) -> Duration {
+    pub(super) fn start(&self) -> i64 {
         self.start
     }
 
     pub(super) fn elapsed_us(&self) -> f64 {
-        now().saturating_sub(self.start).as_nanos() as f64 / 1e3
+        clock().saturating_sub(self.start).max(0) as f64 / 1e3
     }
 
     pub(super) fn append(&self, event: &Event) {
@@ -95,7 +85,7 @@ impl Log {
     fn append_json(&self, event: &str) {
         let file = match &self.file {
             Place::File(file) => file,
-            Place::Elsewhere(carry) => return carry(Carried::Event(event)),
+            Place::Elsewhere(carry) => return carry(event),
         };
         let record = format!("\n{event}\n");
         if let Err(error) = file.append(record.as_bytes()) {
@@ -105,13 +95,13 @@ impl Log {
         }
     }
 
-    /// Appends an event that came from another process; `false` if it is none.
-    pub(super) fn append_carried(&self, event: &str) -> bool {
-        let is_event = serde_json::from_str::<Event>(event).is_ok() && !event.contains('\n');
-        if is_event {
-            self.append_json(event);
-        }
-        is_event
+    /// Appends an event that came from the process which this launcher started, and
+    /// returns it; `None` if it is no such thing.
+    pub(super) fn append_carried(&self, json: &str, launcher: u32) -> Option<Event> {
+        let event = serde_json::from_str::<Event>(json).ok();
+        let event = event.filter(|event| event.via == Some(launcher) && !json.contains('\n'))?;
+        self.append_json(json);
+        Some(event)
     }
 
     /// All events so far, in order of time.
@@ -130,16 +120,16 @@ impl Log {
         Ok(read.facts.get(name).cloned())
     }
 
-    /// How many lanes began before the one of this thread. The order is that of
-    /// the log, the same for every reader.
-    pub(super) fn lane_number(&self, pid: u32, tid: u64) -> usize {
+    /// How many lanes began before the one of this thread (of a process that came through
+    /// this launcher). The order is that of the log, the same for every reader.
+    pub(super) fn lane_number(&self, pid: u32, tid: u64, via: Option<u32>) -> usize {
         // It is only for a colour.
         let bytes = self.file().and_then(|file| file.read(0).ok());
         let bytes = bytes.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let own = [',', '}'].map(|end| format!(r#","pid":{pid},"tid":{tid}{end}"#));
-        let mut lives = text.lines().filter(|line| line.contains(LIFE_BEGINS));
-        let own = lives.position(|life| own.iter().any(|own| life.contains(own)));
+        let lives = text.lines().filter(|line| line.contains(LIFE_BEGINS));
+        let mut lives = lives.filter_map(|life| serde_json::from_str::<Event>(life).ok());
+        let own = lives.position(|life| (life.pid, life.tid, life.via) == (pid, tid, via));
         own.unwrap_or(0)
     }
 
@@ -205,6 +195,8 @@ mod tests {
             ts,
             pid: 1,
             tid: 1,
+            host: None,
+            via: None,
             args: serde_json::Map::from_iter([("value".to_owned(), ts.into())]),
         }
     }
@@ -259,7 +251,7 @@ mod tests {
             events.iter().map(number).collect::<Vec<_>>(),
             [Some(1), Some(0)]
         );
-        assert_eq!([7, 8].map(|tid| log.lane_number(1, tid)), [0, 1]);
+        assert_eq!([7, 8].map(|tid| log.lane_number(1, tid, None)), [0, 1]);
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! A run, as one of its processes sees it: how it speaks, and how it is handed
 //! on to other processes.
 
-use super::event::Phase;
-use super::lane::{close_lane, lane_number, open_lane, record};
-use super::log::{Carried, Carry, LOG, Log};
+use super::clock::Offset;
+use super::event::{Event, Phase};
+use super::lane::{arg, close_lane, lane_number, open_lane, record};
+use super::log::{LOG, Log};
 use crate::ending::{self, is_first_process, stop};
 use crate::platform::{self, Handles, Link, Output, ToChild, receive, take_stdin};
-use crate::{cause, complain, lane_style, pad, who};
+use crate::who::{self, Elsewhere};
+use crate::{cause, complain, lane_style, pad};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::process::{Child, Command};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use textwrap::core::display_width;
 
 /// How the processes of a run speak.
@@ -43,8 +45,8 @@ pub(crate) struct Session {
 /// Where lines go.
 enum Lines {
     Here(Output),
-    /// To a process that prints them.
-    Elsewhere(Carry),
+    /// Out of the events, by the process that has the event log.
+    Elsewhere,
 }
 
 /// Begins a run, of which this is the first process.
@@ -68,10 +70,7 @@ impl Session {
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         match &self.output {
             Lines::Here(output) => output.write(text),
-            Lines::Elsewhere(carry) => {
-                carry(Carried::Text(text));
-                Ok(())
-            }
+            Lines::Elsewhere => Ok(()),
         }
     }
 
@@ -92,27 +91,24 @@ impl Session {
         }
     }
 
+    /// Whether the event log and the terminal are out of reach.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.output, Lines::Elsewhere)
+    }
+
     /// Who speaks stands in a column that is wide enough for two PIDs, of which the
     /// second may have a digit more, and a name of ten letters; a text that is too
     /// long for the terminal goes on below itself.
-    pub(super) fn line(&self, time: f64, text: &str) -> String {
-        let pid = who::pid();
-        let mut speaker = format!("{:<6} {pid}", who::name());
-        if self.settings.show_threads || !who::is_main_thread() {
-            speaker += &format!("/{}", who::tid());
-        }
-        if let Some(parent) = who::ppid().filter(|_| self.settings.first != pid) {
-            speaker += &format!(" ← {parent}");
-        }
+    pub(super) fn line(&self, speaker: &Speaker<'_>, time: f64, text: &str) -> String {
         let digits = (self.settings.first + PIDS_OF_A_RUN).to_string().len();
         let width = 14 + 2 * digits;
         let style = if self.settings.colour {
-            lane_style(lane_number())
+            lane_style(speaker.lane())
         } else {
             anstyle::Style::new()
         };
         let ms = time / 1e3;
-        let speaker = pad(&speaker, width);
+        let speaker = pad(&speaker.label(&self.settings), width);
         let column = 12 + display_width(&speaker);
         let indent = format!("\n{:column$} │ ", "");
         let room = self
@@ -124,6 +120,64 @@ impl Session {
             None => text.to_owned(),
         };
         format!("{ms:>8.3} ms {style}{speaker}{style:#} │ {text}\n")
+    }
+}
+
+/// Who says a line.
+pub(super) enum Speaker<'a> {
+    /// The calling thread.
+    Here,
+    /// The thread of a launched worker whose event this is.
+    Elsewhere(&'a Event),
+}
+
+/// The names and the numbers of lanes that began elsewhere, by launcher, PID and TID.
+type LanesElsewhere = BTreeMap<(Option<u32>, u32, u64), (String, usize)>;
+
+static ELSEWHERE: Mutex<LanesElsewhere> = Mutex::new(BTreeMap::new());
+
+impl Speaker<'_> {
+    /// `child  4243 ← 4242`, or `worker 1 n2:4243`.
+    fn label(&self, settings: &Settings) -> String {
+        let (name, process, tid, is_main) = match self {
+            Self::Here => {
+                let (pid, is_main) = (who::pid().to_string(), who::is_main_thread());
+                (who::name(), pid, who::tid(), is_main)
+            }
+            Self::Elsewhere(event) => {
+                let host = event.host.as_deref().unwrap_or_default();
+                let process = format!("{host}:{}", event.pid);
+                let name = self.lane_elsewhere().unwrap_or_default().0;
+                (name, process, event.tid, event.thread().is_none())
+            }
+        };
+        let mut label = format!("{name:<6} {process}");
+        if settings.show_threads || !is_main {
+            label += &format!("/{tid}");
+        }
+        if matches!(self, Self::Here)
+            && settings.first != who::pid()
+            && let Some(parent) = who::ppid()
+        {
+            label += &format!(" ← {parent}");
+        }
+        label
+    }
+
+    /// How many lanes began before it.
+    fn lane(&self) -> usize {
+        match self {
+            Self::Here => lane_number(),
+            Self::Elsewhere(_) => self.lane_elsewhere().unwrap_or_default().1,
+        }
+    }
+
+    fn lane_elsewhere(&self) -> Option<(String, usize)> {
+        let Self::Elsewhere(event) = self else {
+            return None;
+        };
+        let lanes = ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.get(&(event.via, event.pid, event.tid)).cloned()
     }
 }
 
@@ -202,7 +256,10 @@ struct HandedOn {
 struct About {
     role: String,
     settings: Settings,
-    start: Duration,
+    /// What the clock of its host showed when the run began.
+    start: i64,
+    /// Where it is, if a launcher started it.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl About {
@@ -211,50 +268,68 @@ impl About {
             role: role.to_owned(),
             settings: session.settings.clone(),
             start: log.start(),
+            elsewhere: None,
         }
     }
 }
 
 /// What a process must be told to take part in this run as `role` from wherever it
-/// is: see [`take_part_from_afar`]. `None` if there is no run.
+/// is: see [`take_part_from_afar`]. Records how well its host's clock is known. `None`
+/// if there is no run.
 #[must_use]
-pub fn about_run(role: &str) -> Option<String> {
-    let about = About::of(LOG.get()?, session()?, role);
+pub fn about_run(role: &str, elsewhere: &Elsewhere, clock: &Offset) -> Option<String> {
+    let log = LOG.get()?;
+    let exactness = arg("within_us", clock.within().as_nanos() as f64 / 1e3);
+    super::mark(elsewhere.launcher, "clock", &elsewhere.host, exactness);
+    let about = About {
+        start: clock.there(log.start()),
+        elsewhere: Some(elsewhere.clone()),
+        ..About::of(log, session()?, role)
+    };
     serde_json::to_string(&about).ok()
 }
 
 /// Takes part in a run whose event log is out of reach: `carry` brings all that this
-/// process records and says to one that [takes](carried) it. `about` is what
-/// [`about_run`] said there.
+/// process records to one that [takes](carried) it. `about` is what [`about_run`] said
+/// there.
 ///
 /// # Errors
 /// When `about` is no such thing, or this process is in a run already.
 pub fn take_part_from_afar(
     about: &str,
-    carry: impl Fn(Carried<'_>) + Send + Sync + 'static,
+    carry: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<()> {
     let about: About = serde_json::from_str(about).context("failed to take part in a run")?;
-    let carry: Carry = Arc::new(carry);
-    let log = Log::elsewhere(carry.clone(), about.start);
-    enter(about, log, Lines::Elsewhere(carry))
+    let log = Log::elsewhere(Box::new(carry), about.start);
+    enter(about, log, Lines::Elsewhere)
 }
 
-/// Takes what was carried from a process that takes part in this run from afar.
-/// Returns whether it was what it should be.
-pub fn carried(what: Carried<'_>) -> bool {
-    match what {
-        Carried::Event(event) => LOG.get().is_none_or(|log| log.append_carried(event)),
-        Carried::Text(text) => {
-            if let Some(session) = session() {
-                session.say(text);
-            }
-            true
-        }
+/// Takes an event, in JSON, that was carried from the process which `launcher` started:
+/// it is in the event log then, and on the terminal if it is a report. Returns whether
+/// it was what it should be.
+pub fn carried(event: &str, launcher: u32) -> bool {
+    let (Some(log), Some(session)) = (LOG.get(), session()) else {
+        return true;
+    };
+    let Some(event) = log.append_carried(event, launcher) else {
+        return false;
+    };
+    if event.cat == "life" && event.ph == Phase::Begin {
+        let number = log.lane_number(event.pid, event.tid, event.via);
+        let mut lanes = ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.insert((event.via, event.pid, event.tid), (event.name, number));
+    } else if event.cat == "report" && !session.settings.quiet {
+        let speaker = Speaker::Elsewhere(&event);
+        session.say(&session.line(&speaker, event.ts, &event.name));
     }
+    true
 }
 
 /// Takes part in a run.
 fn enter(about: About, log: Log, output: Lines) -> Result<()> {
+    if let Some(place) = about.elsewhere {
+        who::set_elsewhere(place);
+    }
     let settings = about.settings;
     let set = LOG.set(log).is_ok() && SESSION.set(Session { output, settings }).is_ok();
     ensure!(set, "this process is in a run already");

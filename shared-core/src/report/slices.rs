@@ -69,6 +69,8 @@ impl Drop for Slices {
                 ts,
                 pid,
                 tid,
+                host: who::elsewhere().map(|place| place.host.clone()),
+                via: who::elsewhere().map(|place| place.launcher),
                 args,
             };
             log.append(&event(Phase::Begin, slice.begin, args));

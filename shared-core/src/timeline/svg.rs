@@ -89,6 +89,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
 /// What the signs mean, those that occur, in lines that fit.
 fn legend(timeline: &Timeline) -> Vec<String> {
     let any = |has: fn(&Lane) -> bool| timeline.lanes.iter().any(has);
+    let exactness = timeline.exactness();
     let signs = [
         (true, "thin: alive"),
         (
@@ -120,6 +121,10 @@ fn legend(timeline: &Timeline) -> Vec<String> {
         (
             any(|lane| lane.end == LaneEnd::StillThere),
             "arrow: still there",
+        ),
+        (
+            exactness.is_some(),
+            exactness.as_deref().unwrap_or_default(),
         ),
     ];
     let signs = signs.iter().filter(|(occurs, _)| *occurs);

@@ -291,6 +291,7 @@ fn legend(timeline: &Timeline, columns: usize) -> Vec<String> {
     if timeline.lanes.iter().any(Lane::was_a_zombie) {
         parts.push(format!("{ZOMBIE} zombie"));
     }
+    parts.extend(timeline.exactness());
     let mut lines: Vec<String> = Vec::new();
     for part in parts {
         let wide = |line: &String| (line.clone() + "   " + &part).chars().count() > columns;

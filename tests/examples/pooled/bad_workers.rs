@@ -35,7 +35,7 @@ fn start<T: Task>() -> Result<WorkerCommand> {
     command.stdout(Stdio::piped());
     Ok(WorkerCommand {
         command,
-        takes_part: false,
+        from_afar: false,
     })
 }
 

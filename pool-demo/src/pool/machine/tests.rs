@@ -158,7 +158,7 @@ impl World {
                 let starting = self.pick(worker, |seen| !seen.ready);
                 if let Some(worker) = starting {
                     self.seen(worker).ready = true;
-                    self.machine.ready(worker);
+                    self.machine.ready(worker, Duration::ZERO);
                 }
             }
             Happening::Answer { worker, busy_us } => {
@@ -364,7 +364,7 @@ impl World {
             self.end(worker, Ended::Killed);
         } else if !seen.ready {
             self.seen(worker).ready = true;
-            self.machine.ready(worker);
+            self.machine.ready(worker, Duration::ZERO);
         } else if !seen.sent.is_empty() {
             self.answer(worker, Duration::from_micros(10));
         } else {
@@ -389,5 +389,61 @@ proptest! {
             world.happens(happening);
         }
         world.ends_well();
+    }
+}
+
+/// How long one worker takes for `jobs` of 1 ms if every frame needs `delay`: in a time
+/// of its own, so whatever else this machine does.
+fn time_behind_a_link(delay: Duration, jobs: u32) -> Duration {
+    const WORK: Duration = Duration::from_millis(1);
+    let start = Instant::now();
+    let mut machine = Machine::new(Rules {
+        workers: 1,
+        max_tasks_per_worker: None,
+        task_timeout: None,
+        start_timeout: Duration::from_secs(30),
+    });
+    let worker = WorkerId(0);
+    let _ = machine.act(start);
+    machine.ready(worker, 2 * delay);
+    for id in 0..jobs.into() {
+        let (tasks, bytes, payload, retries) = (1, 10, (), 0);
+        machine.submit(Job {
+            id,
+            tasks,
+            bytes,
+            payload,
+            retries,
+        });
+    }
+    let (mut now, mut is_free) = (start, start);
+    let mut answers = VecDeque::new();
+    loop {
+        for action in machine.act(now) {
+            let Action::Send { job, .. } = action else {
+                panic!("{action:?}");
+            };
+            is_free = is_free.max(now + delay) + WORK;
+            answers.push_back((is_free + delay, job.id));
+        }
+        let Some((at, job)) = answers.pop_front() else {
+            return now - start;
+        };
+        now = at;
+        assert!(machine.answered(worker, job, WORK, now).expect("its job"));
+    }
+}
+
+#[test]
+fn a_slow_link_costs_hardly_any_throughput() {
+    const JOBS: u32 = 5000;
+    let here = time_behind_a_link(Duration::ZERO, JOBS);
+    for delay in [1, 5, 20, 50].map(Duration::from_millis) {
+        let there = time_behind_a_link(delay, JOBS);
+        // What is missing are the first round trips, until enough is on the way.
+        assert!(
+            there < here * 100 / 90,
+            "{delay:?}: {there:?}, not {here:?}"
+        );
     }
 }
