@@ -5,13 +5,15 @@
 //! The machine should have nothing else to do. Without `--bench`, as `cargo test`
 //! calls it, each measurement is only tried.
 
-use pool_demo::{AsyncResult, Pool, Task, worker};
+use pool_demo::{AsyncResult, Launcher, Pool, Task, worker};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 use shared_core::{Context, Result, anyhow, ensure, who};
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 4;
@@ -53,6 +55,18 @@ impl Task for Compute {
     }
 }
 
+/// Takes so many microseconds, and no CPU.
+#[derive(Serialize, Deserialize)]
+struct Wait(u64);
+
+impl Task for Wait {
+    type Output = ();
+    const NAME: &'static str = "wait";
+    fn run(self) {
+        thread::sleep(Duration::from_micros(self.0));
+    }
+}
+
 fn compute(rounds: u64) -> u64 {
     (0..rounds).fold(1, |sum, n| {
         black_box(sum ^ n).wrapping_mul(6_364_136_223_846_793_005)
@@ -64,19 +78,69 @@ fn main() -> Result<ExitCode> {
         worker::of::<Increment>(),
         worker::of::<Block>(),
         worker::of::<Compute>(),
+        worker::of::<Wait>(),
     ];
     if let Some(status) = worker::main(&tasks) {
         return Ok(status);
     }
-    if std::env::args().nth(1).as_deref() == Some("nothing") {
-        return Ok(ExitCode::SUCCESS);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.first().map(String::as_str) {
+        Some("nothing") => return Ok(ExitCode::SUCCESS),
+        Some("delay") => return slow_link(&words[1..]),
+        _ => {}
     }
     let bench = Bench {
         is_real: std::env::args().any(|arg| arg == "--bench"),
     };
     bench.beside_python()?;
     bench.beside_the_ideal()?;
+    bench.behind_a_slow_link()?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn own_program() -> Result<String> {
+    let program = std::env::current_exe()?.into_os_string().into_string();
+    program.map_err(|_| anyhow!("its path is not UTF-8"))
+}
+
+/// Runs a program behind a link on which each byte is on its way for so many
+/// milliseconds, in both directions.
+fn slow_link(words: &[String]) -> Result<ExitCode> {
+    let (delay, command) = words.split_first().context("no delay")?;
+    let delay = Duration::from_millis(delay.parse()?);
+    let (program, args) = command.split_first().context("no program")?;
+    let mut program = Command::new(program);
+    let mut program = program
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let (stdin, stdout) = (program.stdin.take(), program.stdout.take());
+    let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
+        return Err(anyhow!("no pipes"));
+    };
+    thread::spawn(move || carry(std::io::stdin(), stdin, delay));
+    carry(stdout, std::io::stdout(), delay);
+    Ok(ExitCode::from(u8::from(!program.wait()?.success())))
+}
+
+fn carry(mut from: impl Read + Send + 'static, mut to: impl Write, delay: Duration) {
+    let (sender, pieces) = channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
+        let mut bytes = vec![0; 1 << 16];
+        while let Ok(read @ 1..) = from.read(&mut bytes) {
+            let arrives = Instant::now() + delay;
+            if sender.send((arrives, bytes[..read].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+    for (arrives, piece) in pieces {
+        thread::sleep(arrives.saturating_duration_since(Instant::now()));
+        if to.write_all(&piece).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+    }
 }
 
 struct Bench {
@@ -298,6 +362,41 @@ impl Bench {
             "start and stop a pool of four: {ratio:.2} ({low:.2}–{high:.2}) times what four \
              processes cost that do nothing"
         ));
+        Ok(())
+    }
+
+    /// The same tasks here, and on workers to which each byte is on its way for 20 ms.
+    fn behind_a_slow_link(&self) -> Result<()> {
+        let words = [own_program()?, "delay".to_owned(), "20".to_owned()];
+        let launcher = Launcher::new(&words.join(" "))?;
+        let here = Pool::start(2)?;
+        let there = Pool::builder().workers(2).launcher(Some(&launcher));
+        let there = there.start()?;
+        let (tasks, rounds) = if self.is_real {
+            (4_000, ROUNDS)
+        } else {
+            (10, 1)
+        };
+        let mut ratios = Vec::new();
+        for _ in 0..=rounds {
+            let mut times = Vec::new();
+            for pool in [&here, &there] {
+                let start = Instant::now();
+                for done in pool.imap_unordered((0..tasks).map(|_| Wait(1000)), 1) {
+                    done?;
+                }
+                times.push(start.elapsed().as_secs_f64());
+            }
+            ratios.push(times[0] / times[1]);
+        }
+        ratios.remove(0); // the first one is not counted
+        let [low, ratio, high] = spread(ratios);
+        self.say(format_args!(
+            "tasks of 1 ms, each byte 20 ms on its way: {ratio:.2} ({low:.2}–{high:.2}) of the \
+             throughput without that"
+        ));
+        here.join();
+        there.join();
         Ok(())
     }
 

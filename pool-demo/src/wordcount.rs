@@ -50,7 +50,7 @@ pub struct Options {
           value_parser = clap::value_parser!(u16).range(1..=128))]
     workers: u16,
     /// Count on as many threads of the parent instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "launcher")]
     threads: bool,
     /// How many words to show, the most frequent ones (0 to 1000000)
     #[arg(long, default_value_t = 10, allow_negative_numbers = true,

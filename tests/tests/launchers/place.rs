@@ -32,12 +32,13 @@ const TOO_LONG: Duration = Duration::from_secs(120);
 impl Place {
     pub fn new(launcher: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        symlink(program("pool-demo"), folder.path().join("worker")).expect("a link");
-        Self {
+        let place = Self {
             launcher: launcher.to_owned(),
             environment: None,
             folder,
-        }
+        };
+        symlink(program("pool-demo"), place.worker_program()).expect("a link");
+        place
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -45,8 +46,9 @@ impl Place {
         self
     }
 
+    /// A shell would have to be told that this is one word.
     fn worker_program(&self) -> PathBuf {
-        self.folder.path().join("worker")
+        self.folder.path().join("it's a worker")
     }
 
     /// A lesson with its workers there.
