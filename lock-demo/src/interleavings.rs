@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use shared_core::cli::Question;
 use shared_core::{Context, Result, check, fact, moment, report, span, waiting};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -280,15 +280,16 @@ fn play(operations: usize, locked: bool) -> Result<Made> {
 fn ask() -> Result<Option<char>> {
     loop {
         let _ = write!(io::stderr(), "1 (A) or 2 (B)? > ");
-        let mut line = String::new();
-        let read = io::stdin().read_line(&mut line);
+        let mut line = Vec::new(); // whatever was typed
+        let read = io::stdin().lock().read_until(b'\n', &mut line);
         if read.context("failed to read whose turn it is")? == 0 {
             return Ok(None);
         }
-        match line.trim() {
-            "1" | "A" | "a" => return Ok(Some('A')),
-            "2" | "B" | "b" => return Ok(Some('B')),
+        match line.trim_ascii() {
+            b"1" | b"A" | b"a" => return Ok(Some('A')),
+            b"2" | b"B" | b"b" => return Ok(Some('B')),
             other => {
+                let other = String::from_utf8_lossy(other);
                 let _ = writeln!(io::stderr(), "{other:?} is neither 1 nor 2");
             }
         }
@@ -297,10 +298,11 @@ fn ask() -> Result<Option<char>> {
 
 /// What a schedule is, as it stands behind `--schedule`.
 fn schedule(text: &str) -> std::result::Result<String, String> {
+    let text = text.to_uppercase();
     let of = |name| text.matches(name).count();
     let (a, b) = (of('A'), of('B'));
     if a == b && a + b == text.chars().count() && [3, 6, 9].contains(&a) {
-        return Ok(text.to_owned());
+        return Ok(text);
     }
     Err("A and B, each three times, or each six or nine times".to_owned())
 }

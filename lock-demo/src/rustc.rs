@@ -117,7 +117,8 @@ impl Error {
 /// Gives a program to the compiler, and returns the errors in it. An error of this
 /// function: there is no compiler, or one that cannot work.
 fn ask(program: &str) -> Result<Vec<Error>> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let rustc = env::var_os("RUSTC").filter(|named| !named.is_empty());
+    let rustc = rustc.unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(&rustc);
     command
         .args(["--edition", "2024", "--crate-type", "bin"])
