@@ -913,7 +913,7 @@ fn a_summary_has_the_options_and_every_fact() {
     let summary = json("pool-demo", &["--work-ms", "1"])
         .expect_status(0)
         .summary();
-    let defaults = serde_json::json!({ "workers": 4, "tasks": 5, "work_ms": 1 });
+    let defaults = serde_json::json!({ "workers": 4, "tasks": 5, "work_ms": 1, "retries": 0 });
     assert_eq!(summary["options"], defaults);
 }
 

@@ -277,7 +277,7 @@ fn of<'a>(events: &'a [Value], category: &'a str) -> impl Iterator<Item = &'a Va
 }
 
 /// The PIDs of processes with such a command line.
-fn processes(wanted: impl Fn(&[String]) -> bool) -> Vec<i32> {
+pub fn processes(wanted: impl Fn(&[String]) -> bool) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
         let pid = entry

@@ -1,6 +1,9 @@
 //! A cluster of the test's own: Slurm with two nodes, both of them on this host.
 
+use super::place::processes;
 use super::sshd::free_port;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -146,6 +149,15 @@ impl Drop for Slurm {
         for (_, daemon) in self.daemons.iter_mut().rev() {
             let _ = daemon.kill();
             let _ = daemon.wait();
+        }
+        // A slurmstepd has left its slurmd, and without slurmctld it never ends.
+        for step in processes(|words| words[0].starts_with("slurmstepd: [")) {
+            let files = fs::read_dir(format!("/proc/{step}/fd"));
+            let files = files.into_iter().flatten().flatten();
+            let mut files = files.filter_map(|file| fs::read_link(file.path()).ok());
+            if files.any(|file| file.starts_with(self.folder.path())) {
+                let _ = kill(Pid::from_raw(step), Signal::SIGKILL);
+            }
         }
     }
 }

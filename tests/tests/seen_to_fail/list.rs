@@ -871,24 +871,24 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // Another limit than was asked for.
         file: "pool-demo/src/crash.rs",
-        text: "let pool = pool.task_timeout(limit).draws().start()?;",
-        instead: "let pool = pool.task_timeout(limit * 2).draws().start()?;",
+        text: "let pool = pool.task_timeout(limit).draws();",
+        instead: "let pool = pool.task_timeout(limit * 2).draws();",
         run: "pool-demo crash",
         check: "that of the task which ran on names the worker and the limit",
     },
     Entry {
         // Workers are replaced that have not died.
         file: "pool-demo/src/crash.rs",
-        text: "let pool = pool.task_timeout(limit).draws().start()?;",
-        instead: "let pool = pool.max_tasks_per_worker(2).task_timeout(limit).draws().start()?;",
+        text: "let pool = pool.task_timeout(limit).draws();",
+        instead: "let pool = pool.max_tasks_per_worker(2).task_timeout(limit).draws();",
         run: "pool-demo crash",
         check: "workers started: as many as the pool has, and three",
     },
     Entry {
         // A second try: the errors name those that died last.
         file: "pool-demo/src/crash.rs",
-        text: "let pool = pool.task_timeout(limit).draws().start()?;",
-        instead: "let pool = pool.retries(1).task_timeout(limit).draws().start()?;",
+        text: "let pool = pool.task_timeout(limit).draws();",
+        instead: "let pool = pool.retries(1).task_timeout(limit).draws();",
         run: "pool-demo crash",
         check: "those that died are those that the errors name, and no others",
     },
@@ -911,8 +911,8 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         // A second try: what dies is begun twice.
         file: "pool-demo/src/crash.rs",
-        text: "let pool = pool.task_timeout(limit).draws().start()?;",
-        instead: "let pool = pool.retries(1).task_timeout(limit).draws().start()?;",
+        text: "let pool = pool.task_timeout(limit).draws();",
+        instead: "let pool = pool.retries(1).task_timeout(limit).draws();",
         run: "pool-demo crash",
         check: "every task was begun exactly once",
     },
