@@ -20,8 +20,8 @@ fn main() {
         let _right = RIGHT.lock();
     });
     thread::spawn(|| {
-        // Break it: take LEFT first here, too, and wait for nobody: then
-        // nothing is found.
+        // Break it: take LEFT first here, too, and remove both lines with
+        // wait(): then nothing is found.
         let _right = RIGHT.lock();
         both.wait();
         let _left = LEFT.lock();

@@ -16,8 +16,8 @@ fn main() {
         for _ in 0..8 {
             scope.spawn(|| {
                 everyone.wait(); // all ask at the same time
-                // Break it: write `let _ = lock.lock()…`, which drops the
-                // guard at once, and with it the lock.
+                // Break it: write drop(lock.lock()); instead: the guard is gone
+                // at once, and with it the lock.
                 let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
                 let holders = HOLDERS.fetch_add(1, SeqCst) + 1;
                 MOST.fetch_max(holders, SeqCst);

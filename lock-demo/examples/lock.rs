@@ -27,6 +27,7 @@ fn update(amount: i64) {
     let mut balance = BALANCE.lock();
     let before = *balance;
     // Break it: uncomment the next line; it lets another thread in between.
+    // (The balance may still be right: run it again.)
     // drop(balance); let mut balance = BALANCE.lock();
     *balance = before + amount;
     // Here `balance` is dropped, and with it the lock.

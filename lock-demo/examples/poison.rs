@@ -31,6 +31,6 @@ fn main() {
     }
     ACCOUNTS.clear_poison();
     if let Ok(accounts) = ACCOUNTS.lock() {
-        println!("repaired {accounts:?}");
+        println!("at the end {accounts:?}");
     }
 }

@@ -34,6 +34,6 @@ fn main() -> io::Result<()> {
     child.kill()?;
     child.wait()?;
     file.lock()?;
-    println!("parent: the child was killed, and I have locked it");
+    println!("parent: the child has ended, and I have locked it");
     fs::remove_file(path)
 }

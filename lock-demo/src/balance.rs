@@ -88,9 +88,9 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs the threads, and returns how many updates they made. `update` adds an amount to the account; it is told whether
-/// this is the first update of its thread. `how` the others go is what the picture
-/// says.
+/// Runs the threads, and returns how many updates they made. `update` adds an amount to
+/// the account; it is told whether this is the first update of its thread. `how` the
+/// others go is what the picture says.
 fn deposit_and_withdraw(
     name: &str,
     how: &str,
@@ -105,8 +105,10 @@ fn deposit_and_withdraw(
             made += 1;
         };
         update(amount, true);
+        let waiting = waiting!("wait");
         update(-amount, false);
         everyone.wait(); // until each thread is as far as this one
+        drop(waiting);
         let _span = span!("{how}");
         for _ in 1..options.iterations {
             update(amount, false);

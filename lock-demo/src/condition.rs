@@ -17,7 +17,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-/// Who waits looks at the condition whenever it is woken
+/// Whoever waits looks again each time it is woken
 ///
 /// wait() releases the lock and sleeps, in one step, and holds the lock again when it
 /// returns (pthread_cond_wait(3p)). A condition variable remembers nothing: to notify when
@@ -128,7 +128,7 @@ fn bounded_buffer(options: &Options) -> Result<()> {
         let taken = threads.into_iter().map(|thread| Ok(join(thread?)));
         Ok::<_, Error>((most, taken.collect::<Result<Vec<Vec<u16>>>>()?))
     })?;
-    report!("{} items through a buffer of {capacity}", options.items);
+    report!("through a buffer of {capacity}: {} in all", options.items);
     let mut all = taken.concat();
     all.sort_unstable();
     fact!("items_taken", all);
@@ -159,7 +159,9 @@ fn lost_wake_up() -> Result<()> {
         Ok::<_, Error>((woken, join(thread)))
     })?;
     report!("notified too early: woke a thread: {woken}");
-    report!("waited {LIMIT:?} for what was there");
+    if timed_out {
+        report!("waited {LIMIT:?} for what was there");
+    }
     fact!("wait_after_notify", if timed_out { WAITS } else { RETURNS });
     fact!("early_notify_woke", woken);
     Ok(())
@@ -193,7 +195,7 @@ fn another_was_faster() -> Result<()> {
         }
         Ok::<_, Error>((woken, join(thread)))
     })?;
-    report!("woken {wake_ups} times for one item");
+    report!("wake-ups for one item: {wake_ups}");
     fact!("notifies_that_woke", woken);
     fact!("wake_ups", wake_ups);
     fact!("item", item);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Locks that are taken in different orders can wait for ever
+/// Threads that lock in different orders can wait for ever
 ///
 /// A thread that holds one lock and waits for another one lets go of neither. If each
 /// waits for a lock that the next one holds, and the last one for the first one's, none

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 ///
 /// lock() returns when no other thread holds the lock; until then the thread that asked
 /// sleeps, and uses no CPU (pthread_mutex_lock(3p), futex(2)). So between lock() and
-/// unlock() a thread is alone: mutual exclusion. Who comes next the lock decides: it need
-/// not be the one that has waited longest.
+/// unlock() a thread is alone: mutual exclusion. The lock decides who comes next: it
+/// need not be the one that has waited longest.
 ///
 /// Try: cargo run -p lock-demo -- exclusive --threads 4 --hold-ms 20
 #[derive(clap::Args)]
@@ -107,7 +107,7 @@ fn judge(options: &Options, seen: &[(Duration, u16)]) -> Result<()> {
         fact(format_args!("thread_{number}_waited_ms"), waited);
     }
     let most = seen.iter().map(|(_, holders)| *holders).max().unwrap_or(0);
-    report!("at once it was held by {most} at most");
+    report!("most threads that held it at once: {most}");
     fact!("most_holders", most);
     check!(
         "all threads had asked for the lock before the first one got it",

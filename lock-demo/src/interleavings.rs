@@ -35,11 +35,11 @@ pub struct Options {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u8).range(1..=3))]
     operations: u8,
-    /// Whose step comes next, for each step: A and B, three times each or six or nine
-    /// times
+    /// Replay a schedule, such as ABBAAB: whose step comes next, A's or B's, three for
+    /// each deposit
     #[arg(long, value_parser = schedule, conflicts_with = "operations")]
     schedule: Option<String>,
-    /// Under a lock
+    /// Load and store under a lock
     #[arg(long)]
     lock: bool,
     /// Be the scheduler yourself, first without a lock and then with one
@@ -49,8 +49,8 @@ pub struct Options {
 
 /// What `--predict` asks.
 pub const QUESTIONS: &[Question] = &[Question {
-    text: "A and B deposit {operations} times each, in three steps. In how many interleavings is \
-           nothing lost?",
+    text: "Deposits of A: {operations}, of B: {operations}, in three steps each. In how many \
+           interleavings is nothing lost?",
     choices: &[],
     fact: "nothing_lost",
     is_a_race: false,
@@ -283,6 +283,7 @@ fn ask() -> Result<Option<char>> {
         let mut line = Vec::new(); // whatever was typed
         let read = io::stdin().lock().read_until(b'\n', &mut line);
         if read.context("failed to read whose turn it is")? == 0 {
+            let _ = writeln!(io::stderr()); // nobody has typed a newline
             return Ok(None);
         }
         match line.trim_ascii() {

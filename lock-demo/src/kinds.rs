@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 /// All kinds of protection are right, at very different prices
 ///
-/// A lock lets one thread in at a time: it takes the more, the more often threads wait and
-/// must be woken (futex(2)). A fair lock is handed over to who has waited longest, at the
+/// A lock lets one thread in at a time: the more often threads must wait and be woken, the
+/// longer it takes (futex(2)). A fair lock is handed over to who has waited longest, at the
 /// price of a switch each time. An atomic addition needs no lock, but the CPUs still take
 /// the number from one another. What is not shared needs no protection: a total for each
 /// thread, merged at the end, costs least. Without any protection updates are lost, if

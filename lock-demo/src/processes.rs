@@ -26,8 +26,9 @@ use std::time::Duration;
 /// mapped as shared is one for all (mmap(2)), and needs a mutex that lies in it, too. A
 /// process that is killed runs no code that could release it: others would wait for ever.
 /// A robust mutex is released by the kernel, and tells the next one that its owner has
-/// died, and the data may be half changed (pthread_mutexattr_setrobust(3)). A lock on a
-/// file the kernel releases when the file is closed, as by any end (flock(2)).
+/// died, and the data may be half changed (pthread_mutexattr_setrobust(3)). The
+/// kernel releases a lock on a file when the file is closed, and so when its owner ends,
+/// however it ends (flock(2)).
 ///
 /// Try: cargo run -p lock-demo -- processes --children 8
 #[derive(clap::Args)]
@@ -37,7 +38,7 @@ pub struct Options {
           value_parser = clap::value_parser!(u16).range(1..=16))]
     children: u16,
     /// How often each of them adds 1 (1 to 100000)
-    #[arg(long, default_value_t = 10_000, allow_negative_numbers = true,
+    #[arg(long, default_value_t = 50_000, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     iterations: u32,
 }

@@ -26,11 +26,11 @@ use std::thread::{self, Scope};
 /// Try: cargo run -p lock-demo -- refused --first 100 --second 1
 #[derive(clap::Args)]
 pub struct Options {
-    /// What is deposited first (1 to 1000)
+    /// What is deposited first, where Rust allows it (1 to 1000)
     #[arg(long, default_value_t = 5, allow_negative_numbers = true,
           value_parser = clap::value_parser!(i32).range(1..=1000))]
     first: i32,
-    /// What is deposited second (1 to 1000)
+    /// What is deposited second, where Rust allows it (1 to 1000)
     #[arg(long, default_value_t = 8, allow_negative_numbers = true,
           value_parser = clap::value_parser!(i32).range(1..=1000))]
     second: i32,
