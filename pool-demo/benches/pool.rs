@@ -368,7 +368,7 @@ impl Bench {
     /// The same tasks here, and on workers to which each byte is on its way for 20 ms.
     fn behind_a_slow_link(&self) -> Result<()> {
         let words = [own_program()?, "delay".to_owned(), "20".to_owned()];
-        let launcher = Launcher::new(&words.join(" "))?;
+        let launcher = Launcher::new(&shell_words::join(words))?;
         let here = Pool::start(2)?;
         let there = Pool::builder().workers(2).launcher(Some(&launcher));
         let there = there.start()?;
