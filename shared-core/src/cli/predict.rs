@@ -54,23 +54,10 @@ impl Prediction {
                 choices => choices.join(" / "),
             };
             // Nobody to ask is no reason not to run.
-            let _ = write!(io::stderr(), "{question}\n  ({what}) > ");
-            let mut line = String::new();
-            let read = io::stdin()
-                .read_line(&mut line)
-                .context("failed to read an answer")?;
-            let answer = line.trim();
-            if !io::stdin().is_terminal() {
-                let _ = writeln!(io::stderr()); // nobody has typed a newline
-            }
-            let answer = about.as_given(answer);
-            if read > 0 && !about.allows(answer) {
-                let bad = format!("{answer:?} is not an answer; expected: {what}");
-                return Err(BadUsage(bad).into());
-            }
+            let _ = writeln!(io::stderr(), "{}", textwrap::fill(&question, 80));
             predictions.push(Self {
+                said: about.answer(&what)?,
                 question,
-                said: (read > 0).then(|| answer.to_owned()),
                 answer: Value::Null,
                 outcomes: Vec::new(),
                 about: *about,
@@ -132,11 +119,43 @@ impl Prediction {
 }
 
 impl Question {
-    /// The choice that is meant, whatever its case.
+    /// Takes an answer, which is one of `what`. A person at a terminal is asked again.
+    fn answer(&self, what: &str) -> Result<Option<String>> {
+        loop {
+            let _ = write!(io::stderr(), "  ({what}) > ");
+            let mut line = String::new();
+            let read = io::stdin()
+                .read_line(&mut line)
+                .context("failed to read an answer")?;
+            let is_terminal = io::stdin().is_terminal();
+            if !is_terminal {
+                let _ = writeln!(io::stderr()); // nobody has typed a newline
+            }
+            let answer = self.as_given(line.trim());
+            if read == 0 || self.allows(answer) {
+                return Ok((read > 0).then(|| answer.to_owned()));
+            }
+            let bad = format!("{answer:?} is not an answer; expected: {what}");
+            if !is_terminal {
+                return Err(BadUsage(bad).into());
+            }
+            let _ = writeln!(io::stderr(), "{bad}");
+        }
+    }
+
+    /// The choice that is meant, whatever its case: its first letters are enough if no
+    /// other one has the same.
     fn as_given<'a>(&'a self, answer: &'a str) -> &'a str {
-        let mut choices = self.choices.iter();
-        let choice = choices.find(|choice| choice.eq_ignore_ascii_case(answer));
-        choice.copied().unwrap_or(answer)
+        let begins = |choice: &&&str| {
+            let begin = choice.get(..answer.len());
+            !answer.is_empty() && begin.is_some_and(|begin| begin.eq_ignore_ascii_case(answer))
+        };
+        let same = |choice: &&&str| choice.eq_ignore_ascii_case(answer);
+        let mut meant = self.choices.iter().filter(begins);
+        match (self.choices.iter().find(same), meant.next(), meant.next()) {
+            (Some(choice), ..) | (None, Some(choice), None) => choice,
+            _ => answer,
+        }
     }
 
     fn allows(&self, answer: &str) -> bool {

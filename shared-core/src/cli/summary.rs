@@ -101,11 +101,16 @@ impl Summary {
         let mut command = Command::new(std::env::current_exe().unwrap_or_default());
         command.args([&self.lesson, "--json"]).stdin(Stdio::null());
         for (name, value) in &self.options {
+            let name = name.replace('_', "-");
+            if let Some(is_on) = value.as_bool() {
+                command.args(is_on.then(|| format!("--{name}")));
+                continue;
+            }
             let values = value.as_array().map(Vec::as_slice);
             for value in values.unwrap_or(std::slice::from_ref(value)) {
                 let text = value.as_str().map(str::to_owned);
                 let value = text.unwrap_or_else(|| value.to_string());
-                command.arg(format!("--{}={value}", name.replace('_', "-")));
+                command.arg(format!("--{name}={value}"));
             }
         }
         command
