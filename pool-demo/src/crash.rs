@@ -341,9 +341,7 @@ fn judge(options: &Options, outcomes: &[Outcome<Square>]) -> Result<()> {
         started,
         options.workers + 3
     );
-    let is_bad =
-        |event: &&Event| event.cat == "reaped" && event.args.get("status") != Some(&0.into());
-    let bad: Vec<&Event> = events.iter().filter(is_bad).collect();
+    let bad = ended_badly(&events);
     let mut bad_pids: Vec<u32> = bad.iter().map(|event| event.pid).collect();
     bad_pids.sort_unstable();
     check!(
@@ -375,6 +373,20 @@ fn judge(options: &Options, outcomes: &[Outcome<Square>]) -> Result<()> {
     let names = begun.iter().map(|(_, span)| span.name.as_str());
     judge_begun(names.collect(), options.tasks);
     Ok(())
+}
+
+/// Who ended otherwise than a worker should. (One that was never ready had nothing to
+/// die of.)
+fn ended_badly(events: &[Event]) -> Vec<&Event> {
+    let was_ready = |pid| {
+        let mut of = events.iter().filter(|event| event.process() == pid);
+        of.any(|event| event.cat == "wait")
+    };
+    let is_bad = |event: &&Event| {
+        let status = event.args.get("status");
+        event.cat == "reaped" && status != Some(&0.into()) && was_ready(event.pid)
+    };
+    events.iter().filter(is_bad).collect()
 }
 
 fn judge_begun(mut names: Vec<&str>, tasks: u16) {

@@ -14,6 +14,10 @@ use std::time::Duration;
 
 /// Longer than this is no frame.
 const LONGEST: usize = 1 << 30;
+/// Nor is the first one of a worker if it is longer than this: it says what the worker
+/// is. So a text that comes instead, a launcher's greeting say, is known at once: its
+/// fourth letter alone stands for more.
+const LONGEST_FIRST: usize = 1 << 12;
 
 /// What a worker for tasks of type `T` says first. The pool knows by it that the two
 /// understand each other.
@@ -157,6 +161,7 @@ pub struct Frames<R> {
     /// What was read and not taken yet: a range of the buffer.
     taken: usize,
     filled: usize,
+    longest: usize,
 }
 
 /// So much is read at once, at most; and at first, since a worker may be idle.
@@ -173,6 +178,15 @@ impl<R: Read> Frames<R> {
             buffer: vec![0; FIRST_BUFFER],
             taken: 0,
             filled: 0,
+            longest: LONGEST,
+        }
+    }
+
+    /// The same, where the first frame is a short one.
+    pub fn of_worker(from: R) -> Self {
+        Self {
+            longest: LONGEST_FIRST,
+            ..Self::new(from)
         }
     }
 
@@ -192,6 +206,7 @@ impl<R: Read> Frames<R> {
                     None => break,
                 };
                 self.taken += length.min(self.filled - self.taken);
+                self.longest = LONGEST;
                 let (head, body) = take_from_bytes(&frame[4..]).context("failed to decode")?;
                 let from = frame.len() - body.len();
                 frames.push((head, Body { frame, from }));
@@ -210,8 +225,9 @@ impl<R: Read> Frames<R> {
         };
         let length = u32::from_le_bytes(*length) as usize;
         let text = String::from_utf8_lossy(&unread[..unread.len().min(40)]);
+        let text = text.lines().next().unwrap_or_default();
         ensure!(
-            length <= LONGEST,
+            length <= self.longest,
             "a frame of {length} bytes is none: {text:?}"
         );
         Ok(Some(4 + length))

@@ -160,7 +160,8 @@ fn work(tasks: &Served, args: impl Iterator<Item = OsString>, from_afar: bool) -
     let (input, silence) = Heard::new(input);
     if from_afar {
         let start = thread::Builder::new().name("silence".to_owned());
-        let start = start.spawn(move || end_with_the_pool(&silence));
+        let same_answers = answers.clone();
+        let start = start.spawn(move || end_with_the_pool(&silence, &same_answers));
         start.context("failed to start a thread")?;
         let hello = FromWorker::Hello(tasks.version.clone(), who::host());
         let written = answers.lock().write_all(&frame(&hello, &())?);
@@ -279,12 +280,15 @@ impl Jobs {
 
 /// Ends this process when nothing has come from the pool for too long: it is gone, or
 /// out of reach.
-fn end_with_the_pool(silence: &Silence) {
+fn end_with_the_pool(silence: &Silence, answers: &Mutex<File>) {
     /// So many beats.
     const MOST: u32 = 10;
     while silence.fetch_add(1, Relaxed) < MOST {
         thread::sleep(BEAT);
     }
+    // If only the way from there is gone, the pool may learn why.
+    let why = format!("it heard nothing from the pool for {:?}", BEAT * MOST);
+    answer(&FromWorker::Ends(why), answers);
     exit_now(1);
 }
 
@@ -316,6 +320,9 @@ fn read_input(
             }
             _ => break,
         }
+    }
+    if !last {
+        answer(&FromWorker::Ends("its stdin ended".to_owned()), answers);
     }
     GONE.store(true, SeqCst);
     // In the middle of a task, or of the last ones.

@@ -95,6 +95,37 @@ fn a_launcher_that_starts_nothing_is_named() {
     assert_eq!(run.status, Some(1));
 }
 
+/// What comes instead of a worker's first words is quoted; and a worker says why it ends.
+#[test]
+fn a_launcher_that_does_not_pass_things_on_is_named() {
+    for (script, says) in [
+        (
+            "echo You have mail; exec \"$@\"",
+            "is none: \"You have mail\"\n",
+        ),
+        ("exec \"$@\" < /dev/null", ": its stdin ended, on "),
+        ("exec \"$@\" > /dev/null", ": it closed its stdout\n"),
+    ] {
+        let run = Place::new(&format!("sh -c '{script}' x"))
+            .run("tasks")
+            .run();
+        assert!(
+            run.stderr.contains(" ended before it was ready: "),
+            "{run:#?}"
+        );
+        assert!(run.stderr.contains(says), "{run:#?}");
+        assert_eq!(run.status, Some(1));
+    }
+}
+
+/// Tasks that are shorter than the clocks of two hosts are exact.
+#[test]
+fn tasks_that_take_no_time_are_counted() {
+    let place = Place::new("env");
+    let run = place.run("tasks --work-ms 0 --tasks 20").run();
+    assert!(!run.expect_status(0).stdout.contains('✘'));
+}
+
 #[test]
 #[ignore = "takes half a minute"]
 fn a_launcher_that_waits_is_named() {

@@ -175,9 +175,9 @@ impl Dispatcher {
 impl Run {
     /// Waits until something happens, and hears of that and of all else that has.
     fn hear(&mut self) {
-        let mut timeout = LOOK_EVERY;
+        let mut timeout = LOOK_EVERY.saturating_sub(self.looked.elapsed());
         if self.workers.values().any(Watched::is_about_to_end) {
-            timeout = LOOK_OFTEN;
+            timeout = timeout.min(LOOK_OFTEN);
         }
         if let Some(deadline) = self.machine.deadline() {
             timeout = timeout.min(deadline.saturating_duration_since(Instant::now()));
@@ -215,6 +215,7 @@ impl Run {
             Event::SaidAll(worker, why) => {
                 if let Some(of) = self.workers.get_mut(&worker) {
                     of.said_all = Some(Instant::now());
+                    self.machine.says_nothing_more(worker);
                 }
                 if let Some(why) = why {
                     self.misbehaves(worker, why);

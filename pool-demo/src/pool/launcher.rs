@@ -25,7 +25,8 @@ impl Launcher {
     /// When there is none, or a quotation mark is missing.
     pub fn new(words: &str) -> Result<Self> {
         let words = shell_words::split(words)?;
-        ensure!(!words.is_empty(), "it names no program");
+        let program = words.first().filter(|word| !word.is_empty());
+        ensure!(program.is_some(), "it names no program");
         let worker_program = None;
         Ok(Self {
             words,
@@ -102,13 +103,13 @@ impl Launcher {
     /// srun(1); the rest as in a shell.
     pub(super) fn explain(&self, status: ExitStatus) -> Option<String> {
         let text = match (self.name(), status.code()?) {
-            (_, 0) => "it said nothing",
+            (_, 0) => "did it put the worker into the background?",
             ("ssh", 255) => "no connection, or it was lost",
             ("docker", 125) => "docker itself failed",
             ("srun", 1) => "srun got no node, or lost it",
             ("srun", 2) => "the worker program is not there, or is another one",
             (_, 126) => "the worker program cannot be executed there",
-            (_, 127) => "the worker program is not there",
+            (_, 127) => "the worker program is not there, or another one that it needs",
             (_, signal @ 129..=192) => return Some(format!("signal {}", signal - 128)),
             _ => return None,
         };

@@ -257,6 +257,7 @@ impl<P: Clone> Machine<P> {
     pub fn ready(&mut self, worker: WorkerId, round_trip: Duration) {
         if let Some(worker) = self.workers.get_mut(&worker)
             && !worker.is_ready
+            && worker.killed.is_none()
         {
             worker.is_ready = true;
             worker.round_trip = round_trip;
@@ -292,6 +293,14 @@ impl<P: Clone> Machine<P> {
         self.places[of.place].idlers = 0;
         self.next_has_its_turn(worker, now);
         Ok(!settled)
+    }
+
+    /// A worker says nothing more: how it has ended will be known soon, and is no matter
+    /// of time limits.
+    pub fn says_nothing_more(&mut self, worker: WorkerId) {
+        if let Some(of) = self.workers.get_mut(&worker) {
+            of.deadline = None;
+        }
     }
 
     /// A worker has done what it must not do.
@@ -495,9 +504,13 @@ impl<P: Clone> Machine<P> {
             if !std::mem::replace(&mut worker.is_ending, true) {
                 self.actions.push(Action::EndInput { worker: *id });
             }
-            // Its input may have ended before it was ready.
-            if worker.is_ready && worker.killed.is_none() {
-                worker.deadline.get_or_insert(now + END_TIMEOUT);
+            // One that is not ready is not waited for as long as if it were needed.
+            if worker.killed.is_none() {
+                let limit = now + END_TIMEOUT;
+                let deadline = worker
+                    .deadline
+                    .map_or(limit, |deadline| deadline.min(limit));
+                worker.deadline = Some(deadline);
             }
         }
     }

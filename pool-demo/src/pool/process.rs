@@ -310,7 +310,7 @@ fn read(stdout: impl Read, id: WorkerId, events: &Sender<Event>, work_ahead: &At
     const SHORTEST: Duration = Duration::from_micros(100);
     /// Of so many bytes several fit into a pipe (pipe(7): 64 KiB).
     const FEW: usize = 1 << 13;
-    let mut frames = Frames::new(stdout);
+    let mut frames = Frames::of_worker(stdout);
     let why = loop {
         match frames.next_ones::<FromWorker>() {
             Ok(none) if none.is_empty() => break None,

@@ -127,7 +127,7 @@ impl Place {
             ("/no/such/program", "ended before it was ready: "),
             (
                 "/bin/true",
-                "ended before it was ready: exit status: 0 (it said nothing)",
+                "ended before it was ready: exit status: 0 (did it put the worker into the background?)",
             ),
             ("/bin/echo", " bytes is none: \"worker "),
         ] {
