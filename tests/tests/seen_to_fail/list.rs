@@ -1512,8 +1512,10 @@ pub const ENTRIES: &[Entry] = &[
         // deposited. Certain: the threads take turns, so no update is lost.
         file: "lock-demo/src/balance.rs",
         text: "update(amount, true);
+        let waiting = waiting!(\"wait\");
         update(-amount, false);
-        everyone.wait(); // until each thread is as far as this one",
+        everyone.wait(); // until each thread is as far as this one
+        drop(waiting);",
         instead: "static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock();
         update(amount, true);
