@@ -8,6 +8,7 @@ mod predict;
 mod run;
 mod summary;
 mod targets;
+mod tool;
 
 use crate::platform::Output;
 use crate::report::{self, Settings};
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use summary::Summary;
 use targets::Target;
+pub use tool::{Observed, Tool};
 
 /// The lessons of a demo: an enum with one variant a lesson, without a comment,
 /// which holds the options of that lesson. Their doc comment is what the lesson
@@ -59,6 +61,12 @@ pub trait Lessons: Subcommand + FromArgMatches {
     /// point, the name of its main thread.
     fn role(&self) -> &'static str {
         "parent"
+    }
+
+    /// The demo's commands that are no lessons.
+    #[must_use]
+    fn tools() -> Vec<Tool> {
+        Vec::new()
     }
 
     /// Whether every line of this lesson names its thread.
@@ -160,6 +168,11 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     let options = Options::from_arg_matches(matches)?;
     let names = lesson_names(command);
     let chosen = matches.subcommand_name();
+    let mut tools = L::tools().into_iter();
+    let tool = tools.find(|tool| Some(tool.command.get_name()) == chosen);
+    if let Some(tool) = tool {
+        return run_tool::<L>(&tool, matches, &options);
+    }
     if options.snippet {
         return print_snippets::<L>(command, matches);
     }
@@ -176,18 +189,10 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         None => with_defaults(command, name)?,
     };
 
-    let mut targets: Vec<Target> = Vec::new();
-    for (option, path) in [("--svg", &options.svg), ("--trace", &options.trace)] {
-        let Some(path) = path else { continue };
-        let target = Target::open(option, path)?;
-        if let Some(other) = target.shares_with(&targets)? {
-            return Ok(bad_usage(&format!(
-                "{other} and {option} name the same file"
-            )));
-        }
-        targets.push(target);
-    }
-
+    let targets = match targets(&options) {
+        Err(error) if error.is::<BadUsage>() => return Ok(bad_usage(&error.to_string())),
+        targets => targets?,
+    };
     let given = chosen_options(command, matches, name);
     let mut predictions = Vec::new();
     if options.predict {
@@ -215,7 +220,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     let settings = Settings {
         first: who::pid(),
         quiet: options.json,
-        colour: wants_colour(),
+        colour: wants_colour(&io::stdout()),
         width: terminal_width(),
         show_threads: lesson.shows_threads(),
     };
@@ -232,6 +237,40 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         print_what_else::<L>(&names)?;
     }
     Ok(status)
+}
+
+/// The files that are to be written.
+fn targets(options: &Options) -> Result<Vec<Target>> {
+    let mut targets: Vec<Target> = Vec::new();
+    for (option, path) in [("--svg", &options.svg), ("--trace", &options.trace)] {
+        let Some(path) = path else { continue };
+        let target = Target::open(option, path)?;
+        if let Some(other) = target.shares_with(&targets)? {
+            return Err(BadUsage(format!("{other} and {option} name the same file")).into());
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+fn run_tool<L: Lessons>(tool: &Tool, matches: &ArgMatches, options: &Options) -> Result<u8> {
+    let name = tool.command.get_name();
+    if options.predict || options.snippet {
+        let lesson = format!("--predict and --snippet take a lesson, and {name} is none");
+        return Ok(bad_usage(&lesson));
+    }
+    let targets = match targets(options) {
+        Err(error) if error.is::<BadUsage>() => return Ok(bad_usage(&error.to_string())),
+        targets => targets?,
+    };
+    let observed = Observed {
+        demo: L::DEMO,
+        name: name.to_owned(),
+        json: options.json,
+        targets,
+    };
+    let own = matches.subcommand_matches(name).unwrap_or(matches);
+    (tool.run)(own, observed)
 }
 
 fn bad_usage(what: &str) -> u8 {
@@ -276,8 +315,8 @@ fn terminal_width() -> Option<usize> {
 }
 
 /// Colour on a terminal only, and not where `NO_COLOR` is set (no-color.org).
-fn wants_colour() -> bool {
+fn wants_colour(on: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    io::stdout().is_terminal() && !refused && !dumb
+    on.is_terminal() && !refused && !dumb
 }

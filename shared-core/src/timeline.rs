@@ -138,14 +138,20 @@ impl Timeline {
         if let Some(first) = lanes.first_mut() {
             first.life.begin = 0.0; // the first process was there before the run
         }
+        let mut reaped: HashMap<u32, &Event> = HashMap::new();
+        for event in events.iter().filter(|event| event.cat == "reaped") {
+            reaped.entry(event.process()).or_insert(event);
+        }
         for lane in &mut lanes {
-            lane.find_out_end(events, length);
+            lane.find_out_end(reaped.get(&lane.process).copied(), length);
         }
         order_threads(&mut lanes);
+        let mut threads: HashMap<u32, usize> = HashMap::new();
+        for lane in &lanes {
+            *threads.entry(lane.process).or_default() += 1;
+        }
         for index in 0..lanes.len() {
-            let process = lanes[index].process;
-            let of_process = lanes.iter().filter(|lane| lane.process == process);
-            let several = of_process.count() > 1;
+            let several = threads[&lanes[index].process] > 1;
             let Lane {
                 pid,
                 tid,
@@ -217,15 +223,21 @@ impl Timeline {
 }
 
 /// The threads of a process in the order in which they were made, which is that of
-/// their TIDs; they may begin in another one.
+/// their TIDs: from the PID upwards, and on from 1 behind the highest number. They may
+/// begin in another order.
 fn order_threads(lanes: &mut [Lane]) {
-    for index in 1..lanes.len() {
+    let made = |lane: &Lane| (lane.tid < u64::from(lane.pid), lane.tid);
+    let mut processes = BTreeSet::new();
+    for index in 0..lanes.len() {
         let (before, [lane, ..]) = lanes.split_at(index) else {
             return;
         };
+        if processes.insert(lane.process) {
+            continue; // it is the first one of its process
+        }
         let is_later = |other: &Lane| {
             let is_main = other.tid == u64::from(other.pid);
-            other.process == lane.process && !is_main && other.tid > lane.tid
+            other.process == lane.process && !is_main && made(other) > made(lane)
         };
         if let Some(place) = before.iter().position(is_later) {
             lanes[place..=index].rotate_right(1);
@@ -357,7 +369,18 @@ impl Lane {
                     let order = number(event, "lane").and_then(|order| order.try_into().ok());
                     lane.number = order.unwrap_or(lane.number);
                 }
-                (Phase::End, "life") => lane.life.close(event),
+                (Phase::End, "life") => {
+                    lane.life.close(event);
+                    // Who looked from outside knows how.
+                    match End::from_args(&event.args) {
+                        Some(killed @ End::Killed(_)) => {
+                            lane.life.cut_off = true;
+                            lane.end = LaneEnd::Told(killed);
+                        }
+                        Some(_) => lane.end = LaneEnd::Said,
+                        None => {}
+                    }
+                }
                 (Phase::Metadata, _) => {
                     let name = event.args.get("name").and_then(Value::as_str);
                     name.unwrap_or_default().clone_into(&mut lane.life.name);
@@ -404,16 +427,20 @@ impl Lane {
         digit.or_else(|| name.chars().next())
     }
 
+    /// How long.
+    fn lived(&self) -> f64 {
+        self.life.end - self.life.begin
+    }
+
     /// Whether it ended, and was a zombie until it was reaped.
     fn was_a_zombie(&self) -> bool {
-        self.reaped.is_some() && self.end == LaneEnd::Said
+        let ended_before = |reaped| self.end == LaneEnd::Said || reaped > self.life.end;
+        self.reaped.is_some_and(ended_before)
     }
 
     /// A lane that did not say that it ended has ended with its process, or is
     /// there still.
-    fn find_out_end(&mut self, events: &[Event], length: f64) {
-        let reaped = |event: &&Event| event.process() == self.process && event.cat == "reaped";
-        let reaped = events.iter().find(reaped);
+    fn find_out_end(&mut self, reaped: Option<&Event>, length: f64) {
         let told = reaped.and_then(|event| Some((event.ts, End::from_args(&event.args)?)));
         if let Some((time, End::Exited(status @ 1..))) = told
             && self.tid == u64::from(self.pid)
@@ -424,6 +451,9 @@ impl Lane {
                 self.life.end
             };
             self.moments.push((ended, format!("exit {status}")));
+        }
+        if self.end != LaneEnd::StillThere {
+            return;
         }
         let last = match told {
             // A process may be killed after its last word, and before its end.

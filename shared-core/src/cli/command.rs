@@ -19,13 +19,30 @@ pub(super) fn command<L: Lessons>() -> Command {
         .disable_help_subcommand(true)
         .max_term_width(80);
     let headline = lesson_names(&command).swap_remove(0);
-    command.after_help(format!("Without a lesson: {headline}"))
+    let mut after = format!("Without a lesson: {headline}");
+    let tools = L::tools().into_iter().map(|tool| tool.command.hide(true));
+    let tools: Vec<Command> = tools.collect();
+    for (number, tool) in tools.iter().enumerate() {
+        let heading = if number == 0 { "\n\nTools:" } else { "" };
+        let about = tool.get_about().map(ToString::to_string);
+        after += &format!(
+            "{heading}\n  {}  {}",
+            tool.get_name(),
+            about.unwrap_or_default()
+        );
+    }
+    command.subcommands(tools).after_help(after)
 }
 
 pub(super) fn lesson_names(command: &Command) -> Vec<String> {
-    let names = command.get_subcommands().map(Command::get_name);
-    let names = names.filter(|name| *name != ALL);
-    names.map(str::to_owned).collect()
+    let lessons = command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let names = lessons.map(Command::get_name);
+    names
+        .filter(|name| *name != ALL)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Options of the headline lesson may stand without its name.
@@ -78,7 +95,10 @@ pub(super) fn chosen_options(
         let mut values = words.map(|word| {
             let word = word.to_string_lossy().into_owned();
             let number = word.parse::<i64>().map(Value::from);
-            number.unwrap_or(Value::String(word))
+            let switch = || word.parse::<bool>().map(Value::from);
+            number
+                .or_else(|_| switch())
+                .unwrap_or_else(|_| Value::String(word.clone()))
         });
         let takes_many = matches!(arg.get_action(), ArgAction::Append);
         let value = if takes_many {

@@ -65,6 +65,11 @@ impl Target {
         self.option
     }
 
+    /// Whether a timeline is drawn there.
+    pub(super) fn is_a_picture(&self) -> bool {
+        self.option == "--svg"
+    }
+
     /// # Errors
     /// When the system refuses.
     pub(super) fn write(&mut self, text: &str) -> Result<()> {

@@ -33,7 +33,9 @@ pub struct Event {
     /// process or thread, the number of a `lane` in order of start, the thread
     /// `by` which a process was started or reaped, the `status` or the
     /// `signal` that wait told of its end, and how exactly the `clock` of another host
-    /// is known, `within_us`.
+    /// is known, `within_us`. Of a program that is watched: `how` a process or thread was
+    /// made, its `executable`, the `stream` that it wrote to, the `address` of the futex
+    /// that it waits for, and whether the wait was only `sampled`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
 }

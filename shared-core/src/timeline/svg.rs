@@ -4,6 +4,7 @@ use super::sheet::{MARGIN, RIGHT, WIDTH, escape, width_of};
 use super::{Lane, LaneEnd, Span, Timeline, bars, ticks};
 use crate::lane_colour;
 use crate::report::End;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 const TOP: f64 = 96.0;
@@ -24,11 +25,16 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
     } else {
         40.0
     };
+    let numbered = timeline.lanes.iter().enumerate();
     let mut picture = Picture {
         timeline,
         left,
         row,
         middles: Vec::new(),
+        places: numbered
+            .rev()
+            .map(|(place, lane)| (lane.tid, place))
+            .collect(),
     };
     let mut labels = String::new();
     let mut bottom = TOP;
@@ -147,6 +153,8 @@ struct Picture<'a> {
     row: f64,
     /// Where the middle of each lane is.
     middles: Vec<f64>,
+    /// Which lane that of a thread is.
+    places: HashMap<u64, usize>,
 }
 
 /// Where a label of a moment begins, and in which line above the lane, counted
@@ -213,7 +221,7 @@ impl Picture<'_> {
     fn arrows(&self, index: usize) -> String {
         let lanes = &self.timeline.lanes;
         let marks = lanes[index].marks.iter().filter_map(|(time, by)| {
-            let other = lanes.iter().position(|lane| lane.tid == *by)?;
+            let other = *self.places.get(by)?;
             let (x, from, to) = (self.x(*time), self.middles[other], self.middles[index]);
             Some(format!(
                 r##"<line x1="{x:.1}" y1="{from:.1}" x2="{x:.1}" y2="{to:.1}" stroke="#777777" stroke-width="1.5"/>

@@ -3,6 +3,7 @@
 use super::{Lane, LaneEnd, Span, Timeline, bars, ticks};
 use crate::report::End;
 use crate::{lane_style, pad};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::iter;
 use std::ops::Range;
@@ -12,8 +13,9 @@ use textwrap::core::display_width;
 /// colours if `colour`.
 #[must_use]
 pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
-    let lanes = &timeline.lanes[..timeline.lanes.len().min(MOST_LANES)];
-    let labels: Vec<String> = lanes.iter().map(|lane| shorten(&lane.label)).collect();
+    let rows = fold(&timeline.lanes);
+    let lanes = &rows[..rows.len().min(MOST_LANES)];
+    let labels: Vec<String> = lanes.iter().map(|lanes| label(lanes)).collect();
     let cpus = timeline.cpus();
     let cpus: Vec<_> = cpus
         .iter()
@@ -29,16 +31,20 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
     };
 
     let mut text = String::new();
-    for (lane, label) in lanes.iter().zip(&labels) {
+    for (lanes, label) in lanes.iter().zip(&labels) {
         let style = if colour {
-            lane_style(lane.number)
+            lane_style(lanes[0].number)
         } else {
             anstyle::Style::new()
         };
-        let (label, row) = (pad(label, label_width), row(lane, &scale));
+        let row = match lanes.as_slice() {
+            [lane] => row(lane, &scale),
+            lanes => folded_row(lanes, &scale),
+        };
+        let label = pad(label, label_width);
         let _ = writeln!(text, "  {label} {style}┃{row}┃{style:#}");
     }
-    let more = timeline.lanes.len() - lanes.len();
+    let more = rows.iter().skip(lanes.len()).map(Vec::len).sum::<usize>();
     if more > 0 {
         let _ = writeln!(text, "  … and {more} more: --svg FILE draws them all");
     }
@@ -56,6 +62,64 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
 
 /// With more of them there is no picture left to see.
 const MOST_LANES: usize = 40;
+
+/// The lanes by rows: one each, but where they are too many, those processes share one
+/// that have lived shortest, were made by the same one, have the same name and made
+/// nothing themselves.
+fn fold(lanes: &[Lane]) -> Vec<Vec<&Lane>> {
+    let made_by = |lane: &Lane| lane.marks.first().map(|(_, by)| *by);
+    let makers: HashSet<u64> = lanes.iter().filter_map(made_by).collect();
+    let processes: HashMap<u64, u32> = lanes.iter().map(|lane| (lane.tid, lane.process)).collect();
+    let family = |lane: &Lane| {
+        let maker = *processes.get(&made_by(lane)?)?;
+        (!makers.contains(&lane.tid)).then(|| (maker, lane.life.name.clone()))
+    };
+    let mut by_life: Vec<(usize, &Lane)> = lanes.iter().enumerate().collect();
+    by_life.sort_by(|(_, a), (_, b)| a.lived().total_cmp(&b.lived()));
+
+    let mut rows = lanes.len();
+    let mut folded: HashMap<(u32, String), Vec<usize>> = HashMap::new();
+    for (place, lane) in by_life {
+        if rows <= MOST_LANES {
+            break;
+        }
+        if let Some(family) = family(lane) {
+            let members = folded.entry(family).or_default();
+            rows -= usize::from(!members.is_empty());
+            members.push(place);
+        }
+    }
+    let mut rows: Vec<Vec<&Lane>> = lanes.iter().map(|lane| vec![lane]).collect();
+    for mut members in folded.into_values() {
+        members.sort_unstable();
+        let together = members.iter().map(|place| &lanes[*place]).collect();
+        for place in &members {
+            rows[*place].clear();
+        }
+        rows[members[0]] = together;
+    }
+    rows.retain(|row| !row.is_empty());
+    rows
+}
+
+fn label(lanes: &[&Lane]) -> String {
+    match lanes {
+        [lane] => shorten(&lane.label),
+        lanes => shorten(&format!("{} × {}", lanes.len(), lanes[0].life.name)),
+    }
+}
+
+/// The lives of several, and nothing of what they did.
+fn folded_row(lanes: &[&Lane], scale: &Scale) -> String {
+    let mut row = Row {
+        cells: vec![' '; scale.columns],
+        taken: vec![false; scale.columns],
+    };
+    for lane in lanes {
+        row.fill(columns(&lane.life, scale), ALIVE);
+    }
+    row.cells.into_iter().collect()
+}
 /// Behind a character that is two columns wide.
 const TAKEN: char = '\0';
 
@@ -212,14 +276,14 @@ impl Row {
 
     fn end(&mut self, lane: &Lane, scale: &Scale) {
         let ended = scale.column(lane.life.end);
-        match (&lane.end, lane.reaped) {
-            (LaneEnd::Said, Some(reaped)) => {
-                let reaped = scale.column(reaped);
-                self.fill(ended.min(reaped) + 1..reaped + 1, ZOMBIE);
-            }
-            (LaneEnd::Said, None) => {}
-            (LaneEnd::Told(End::Exited(_)), _) => self.write(ended, EXITED),
-            (LaneEnd::Told(End::Killed(signal)), _) => {
+        if let Some(reaped) = lane.reaped.filter(|_| lane.was_a_zombie()) {
+            let reaped = scale.column(reaped);
+            self.fill(ended.min(reaped) + 1..reaped + 1, ZOMBIE);
+        }
+        match &lane.end {
+            LaneEnd::Said => {}
+            LaneEnd::Told(End::Exited(_)) => self.write(ended, EXITED),
+            LaneEnd::Told(End::Killed(signal)) => {
                 self.write(ended, KILLED);
                 let name = format!(" {signal} ");
                 let room_before = ended - scale.column(lane.life.begin);
@@ -229,7 +293,7 @@ impl Row {
                     self.write(ended + 1, &name);
                 }
             }
-            (LaneEnd::StillThere, _) => self.write(ended, STILL_THERE),
+            LaneEnd::StillThere => self.write(ended, STILL_THERE),
         }
     }
 }
