@@ -14,9 +14,14 @@ mod run;
 mod shared_memory;
 #[cfg(unix)]
 mod unix_only;
+#[cfg(target_os = "linux")]
+mod watch;
+#[cfg(not(target_os = "linux"))]
+#[path = "watch_elsewhere.rs"]
+mod watch;
 
 use child::{child_main, target};
-use shared_core::cli::{Files, Question};
+use shared_core::cli::{Files, Question, Tool};
 use shared_core::{Lessons, Result, files};
 use std::process::ExitCode;
 
@@ -60,6 +65,10 @@ impl Lessons for Lesson {
             Self::Outlive(_) => outlive::QUESTIONS,
             Self::Ends(_) => ends::QUESTIONS,
         }
+    }
+
+    fn tools() -> Vec<Tool> {
+        vec![watch::tool()]
     }
 
     fn files(&self) -> Files {

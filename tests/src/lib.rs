@@ -111,6 +111,14 @@ fn executable(message: &str) -> Option<(String, PathBuf)> {
     Some((format!("{folder}{name}"), PathBuf::from(path)))
 }
 
+/// Python itself, if it is there: what `python3` names may be a script that looks for it.
+#[must_use]
+pub fn python3() -> Option<String> {
+    let script = "import sys; print(sys.executable)";
+    let run = tool("python3").then(|| Run::command("python3").args(["-c", script]).run());
+    run.map(|run| run.expect_status(0).stdout.trim().to_owned())
+}
+
 /// Whether the system has this tool. If not, the test that asked says so on
 /// stderr and goes no further; where `REQUIRE_TOOLS` is set, as in CI, it
 /// fails instead.

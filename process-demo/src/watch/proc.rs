@@ -1,0 +1,57 @@
+//! What `/proc` tells of a task (proc(5)).
+
+use nix::libc::c_long;
+use std::fs;
+
+/// What a task is called: up to 15 bytes (proc_pid_comm(5)).
+pub fn name(task: i32) -> String {
+    let name = fs::read(format!("/proc/{task}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&name).trim_end().to_owned()
+}
+
+/// The file that a process executes.
+pub fn executable(process: i32) -> String {
+    let link = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
+    link.to_string_lossy().into_owned()
+}
+
+/// The process of a task, and the parent of that process.
+pub fn process_and_parent(task: i32) -> Option<(i32, i32)> {
+    let status = fs::read(format!("/proc/{task}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let number = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        line?.trim().parse().ok()
+    };
+    Some((number("Tgid:")?, number("PPid:")?))
+}
+
+/// The system call in which a task is blocked, and its arguments
+/// (proc_pid_syscall(5)); `None` if it runs, or is gone.
+pub fn syscall(task: i32) -> Option<(c_long, [u64; 6])> {
+    let line = fs::read_to_string(format!("/proc/{task}/syscall")).ok()?;
+    let mut words = line.split_whitespace();
+    let number = words.next()?.parse().ok()?; // it says `running`, or -1
+    let mut args = [0; 6];
+    for (arg, word) in args.iter_mut().zip(words) {
+        *arg = u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()?;
+    }
+    Some((number, args)).filter(|(number, _)| *number >= 0)
+}
+
+/// What a file descriptor of a task is: `pipe`, `socket`, a path.
+pub fn file(task: i32, descriptor: u64) -> Option<String> {
+    let link = fs::read_link(format!("/proc/{task}/fd/{descriptor}")).ok()?;
+    let link = link.to_string_lossy();
+    let kind = link.split_once(":[").map(|(kind, _)| kind.to_owned());
+    Some(kind.unwrap_or_else(|| link.into_owned()))
+}
+
+/// Who traces a task (0: nobody).
+pub fn tracer(task: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{task}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"));
+    line?.trim().parse().ok()
+}
