@@ -154,7 +154,8 @@ fn note(alive: &Alive, first: i32, seen: &Seen) {
     match seen {
         Seen::Made(made) => alive.begins(made.task, made.process),
         Seen::Executes { process, .. } => alive.executes(*process),
-        Seen::Calls { task, .. } | Seen::Stops { task, .. } => alive.is_known(*task, true),
+        Seen::Calls { task, call } => alive.is_known(*task, call.waits()),
+        Seen::Stops { task, .. } => alive.is_known(*task, true),
         Seen::Returns { task, .. } | Seen::GoesOn { task } => alive.is_known(*task, false),
         Seen::Ends { task, .. } => {
             alive.ends(*task);

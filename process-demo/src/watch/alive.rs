@@ -1,14 +1,14 @@
 //! The tasks that are alive, as others than the tracer must know them: who looks every
 //! few milliseconds what they wait for, and who passes signals on.
 
-use super::calls::is_followed;
+use super::calls::is_a_wait;
 use super::proc;
 use nix::libc::{self, c_long};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use shared_core::report::clock;
-use shared_core::{Context, Result, complain};
+use shared_core::{Context, Result, complain, who};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, sleep};
@@ -135,7 +135,11 @@ impl Alive {
             unknown.map(|(task, _)| *task).collect()
         };
         for task in tasks {
-            let blocked = proc::syscall(task).filter(|(number, _)| !is_followed(*number));
+            // Where it is stopped for us it is not blocked.
+            let sleeps =
+                || who::state(task.unsigned_abs()).is_some_and(|state| "SD".contains(state));
+            let blocked = proc::syscall(task).filter(|(number, _)| !is_a_wait(*number));
+            let blocked = blocked.filter(|_| sleeps());
             let now = clock();
             let mut state = self.state();
             let Some(known) = state.tasks.get_mut(&task).filter(|task| !task.is_known) else {

@@ -133,12 +133,28 @@ fn rules(kind: Kind) -> Result<Vec<SeccompRule>> {
     }
 }
 
-/// Whether a task is stopped at calls with this number.
-pub fn is_followed(number: c_long) -> bool {
-    CALLS.iter().any(|(known, _)| *known == number)
+/// Whether it is known without looking when a call with this number waits.
+pub fn is_a_wait(number: c_long) -> bool {
+    let kind = CALLS.iter().find(|(known, _)| *known == number);
+    kind.is_some_and(|(_, kind)| !kind.writes())
+}
+
+impl Kind {
+    /// A write may wait, but mostly does not.
+    fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Writev)
+    }
 }
 
 impl Call {
+    /// Whether it is made in order to wait.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Child { .. } | Self::Futex { .. } | Self::Wait(_) | Self::Again => true,
+            Self::Write { .. } | Self::Name(_) | Self::Trace => false,
+        }
+    }
+
     /// What the call means, which a stopped task is about to make: what it points to
     /// is read from the task's memory.
     pub fn of(task: i32, number: c_long, args: [u64; 6]) -> Option<Self> {

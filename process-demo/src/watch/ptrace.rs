@@ -52,16 +52,17 @@ pub enum Syscall {
     Returns(i64),
 }
 
-/// Waits until something has become of a task that we follow, or of a child. `None`
-/// when there is neither any more.
+/// What has become of a task that we follow, or of a child; it is waited for if `waits`.
+/// `None` when there is neither any more, or nothing to be told.
 ///
 /// # Errors
 /// When wait fails (waitpid(2)).
-pub fn wait() -> nix::Result<Option<(i32, Change)>> {
+pub fn wait(waits: bool) -> nix::Result<Option<(i32, Change)>> {
     let mut status = 0;
+    let options = libc::__WALL | if waits { 0 } else { libc::WNOHANG };
     // SAFETY: the pointer is to an integer that lives until the call returns.
-    let task = match Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) }) {
-        Err(Errno::ECHILD) => return Ok(None),
+    let task = match Errno::result(unsafe { libc::waitpid(-1, &raw mut status, options) }) {
+        Err(Errno::ECHILD) | Ok(0) => return Ok(None),
         task => task?,
     };
     let change = match () {

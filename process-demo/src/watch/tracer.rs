@@ -121,11 +121,19 @@ impl Tracer {
     /// # Errors
     /// When ptrace or wait fails.
     pub fn follow(mut self, mut see: impl FnMut(i64, Seen)) -> Result<()> {
-        while let Some((task, change)) = ptrace::wait().context("failed to wait for the program")? {
-            let now = clock();
-            let mut seen = |what| see(now, what);
-            self.on(task, change, &mut seen)
-                .with_context(|| format!("failed to follow {task}"))?;
+        let mut changes = Vec::new();
+        let wait = |waits| ptrace::wait(waits).context("failed to wait for the program");
+        while let Some(first) = wait(true)? {
+            changes.push((clock(), first));
+            // The kernel tells of the oldest task first: if that were let go on at once, a
+            // busy one would keep us from hearing of the others.
+            while let Some(next) = wait(false)? {
+                changes.push((clock(), next));
+            }
+            for (now, (task, change)) in changes.drain(..) {
+                self.on(task, change, &mut |what| see(now, what))
+                    .with_context(|| format!("failed to follow {task}"))?;
+            }
         }
         Ok(())
     }
