@@ -123,7 +123,8 @@ impl Tracer {
     pub fn follow(mut self, mut see: impl FnMut(i64, Seen)) -> Result<()> {
         let mut changes = Vec::new();
         let wait = |waits| ptrace::wait(waits).context("failed to wait for the program");
-        while let Some(first) = wait(true)? {
+        // When the last one has ended there may be zombies, and children that we had before.
+        while let Some(first) = wait(!self.tasks.is_empty() || !self.early.is_empty())? {
             changes.push((clock(), first));
             // The kernel tells of the oldest task first: if that were let go on at once, a
             // busy one would keep us from hearing of the others.
