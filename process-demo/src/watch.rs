@@ -22,12 +22,14 @@ use clap::{Args, Command, FromArgMatches};
 use meaning::{Meaning, Story, signal_name};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::unistd::{dup2_stdin, dup2_stdout};
 use serde_json::{Value, json};
 use shared_core::cli::{Observed, Tool};
 use shared_core::report::{Event, Phase};
-use shared_core::{Context, Error, Result, anyhow, cause, complain};
+use shared_core::{Context, Error, Result, anyhow, cause, complain, ensure};
 use start::{NotStarted, privileged, start};
 use std::ffi::OsString;
+use std::fs::File;
 use tracer::{End, Seen, Tracer};
 
 /// Any program's processes and threads, seen from outside
@@ -75,6 +77,10 @@ fn run(options: &Options, observed: Observed) -> Result<u8> {
             path.display()
         ));
     }
+    ensure!(
+        proc::is_ours(),
+        "/proc is that of another PID namespace: mount its own (unshare --mount-proc)"
+    );
     // Orphans become ours, and so do zombies whose parents have ended: we see them, and
     // none is left behind.
     set_child_subreaper(true).context("failed to become a subreaper")?;
@@ -95,7 +101,9 @@ fn run(options: &Options, observed: Observed) -> Result<u8> {
     let alive = Alive::default();
     alive.pass_signals_on(&signals, first.pid)?;
     let mut meaning: Option<Meaning> = None;
-    let mut looking = Ok(());
+    // Nobody else is to wait for our ends of its stdin and stdout.
+    leave_streams(observed.json()).context("failed to leave stdin and stdout")?;
+    let mut killed = None;
     let most = usize::try_from(options.max_events)?;
     Tracer::of(first.pid).follow(|now, seen| {
         note(&alive, first.pid, &seen);
@@ -105,13 +113,27 @@ fn run(options: &Options, observed: Observed) -> Result<u8> {
                 meaning = Some(Meaning::of(first.pid, now, most));
                 alive.begins(first.pid, first.pid);
                 let name = program.to_string_lossy().into_owned();
-                looking = alive.look_again_and_again(name);
+                if let Err(error) = alive.look_again_and_again(name) {
+                    let why = cause(error);
+                    complain(format_args!("other calls are not seen to wait: {why}"));
+                }
             }
-            None => {} // it is not the program yet
+            None => {
+                if let Seen::Ends {
+                    end: End::Killed(signal),
+                    ..
+                } = seen
+                {
+                    killed = Some(signal); // before it was the program
+                }
+            }
         }
     })?;
-    looking?;
+    alive.all_have_ended();
     let Some(meaning) = meaning else {
+        if let Some(signal) = killed {
+            return Ok(u8::try_from(128 + signal)?);
+        }
         let nobody = || NotStarted::from(anyhow!("{} ended before it began", program.display()));
         let NotStarted { status, error } = first.failure(program).unwrap_or_else(nobody);
         return Ok(not_started(status, &error));
@@ -126,7 +148,7 @@ fn run(options: &Options, observed: Observed) -> Result<u8> {
     let words: Vec<_> = options
         .command
         .iter()
-        .map(|word| word.to_string_lossy())
+        .map(|word| proc::visible(&word.to_string_lossy()))
         .collect();
     let given = json!({"command": words, "max_events": options.max_events});
     let given = given.as_object().cloned().unwrap_or_default();
@@ -145,8 +167,18 @@ fn run(options: &Options, observed: Observed) -> Result<u8> {
 }
 
 fn not_started(status: u8, error: &Error) -> u8 {
-    complain(format_args!("{}", cause(error)));
+    complain(format_args!("{}", proc::visible(&cause(error))));
     status
+}
+
+/// From here on stdin, and stdout if it is not for events, are the program's alone.
+fn leave_streams(json: bool) -> Result<()> {
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&nothing)?;
+    if !json {
+        dup2_stdout(&nothing)?;
+    }
+    Ok(())
 }
 
 /// Lets those know who look at the program from other threads.

@@ -214,6 +214,42 @@ fn a_watched_program_does_what_it_does_alone() {
 }
 
 #[test]
+fn who_ends_in_the_middle_of_making_others_is_followed_to_the_end() {
+    let Some(python3) = python3() else {
+        return;
+    };
+    for _ in 0..20 {
+        let words = [&python3, &python("awkward.py"), "ends_while_others_spawn"];
+        let (run, _, summary) = wrong(&words);
+        assert_eq!(run.status, Some(5));
+        let all_ended = &summary["checks"][0];
+        assert_eq!(all_ended["ok"], true, "{summary:#}");
+    }
+}
+
+#[test]
+fn a_child_is_reaped_by_who_reaps_it_and_not_by_who_looks() {
+    let Some(python3) = python3() else {
+        return;
+    };
+    let awkward = python("awkward.py");
+    let (_, _, summary) = wrong(&[&python3, &awkward, "stops_beside_a_zombie"]);
+    assert_eq!(failed(&summary), [ZOMBIE]);
+    assert_eq!(summary["facts"]["children_reaped_by_their_parents"], 1);
+    let (_, _, summary) = wrong(&[&python3, &awkward, "sigchld_ignored"]);
+    assert!(failed(&summary).is_empty(), "{summary:#}");
+    assert_eq!(summary["facts"]["children_reaped_by_the_kernel"], 3);
+}
+
+#[test]
+fn children_that_the_watcher_had_before_are_not_waited_for() {
+    // The shell's cat ends when nobody writes to it any more.
+    let script = "exec {process-demo} watch -- echo watched > >(cat)";
+    let end = Run::shell(script).to_be_killed().run().expect_status(0);
+    assert_eq!(end.stdout, "watched\n");
+}
+
+#[test]
 fn ten_thousand_short_processes_are_followed() {
     let script = "i=0; while [ $i -lt 10000 ]; do (:); i=$((i+1)); done";
     let run = watch(&["--json"], &["sh", "-c", script]).run();

@@ -7,6 +7,7 @@ use nix::libc::{self, c_long};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
+use shared_core::ending::exit_now;
 use shared_core::report::clock;
 use shared_core::{Context, Result, complain, who};
 use std::collections::{BTreeSet, HashMap};
@@ -32,6 +33,8 @@ struct State {
     samples: Vec<Sample>,
     /// When the process ended that was started.
     ended: Option<Instant>,
+    /// And all others.
+    is_over: bool,
     /// It was said that others are still there.
     said: bool,
 }
@@ -93,6 +96,11 @@ impl Alive {
         state
             .samples
             .extend(gone.into_iter().filter_map(|task| task.sample));
+    }
+
+    /// The last one has ended: from here on a signal ends this process.
+    pub fn all_have_ended(&self) {
+        self.state().is_over = true;
     }
 
     /// The process that was started has ended.
@@ -188,7 +196,8 @@ impl Alive {
     }
 
     /// Passes signals on to the program, in a thread that ends with this process. Those
-    /// of the terminal it has got itself. When it has ended, they end what is left of it.
+    /// of the terminal's keys it has got itself. When it has ended, they end what is left
+    /// of it, and when nothing is left, this process.
     ///
     /// # Errors
     /// When the system has no thread or no file for it.
@@ -198,13 +207,14 @@ impl Alive {
         let alive = self.clone();
         let pass_on = move || {
             while let Ok(Some(signal)) = signals.read_signal() {
-                if alive.state().ended.is_some() {
-                    alive.kill_all();
-                }
                 let from_process = signal.ssi_code <= 0;
                 let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
+                if alive.state().ended.is_some() {
+                    alive.kill_all(number);
+                }
+                // The end of a terminal is told to the leader of its session alone.
                 if let Ok(signal) = Signal::try_from(number)
-                    && from_process
+                    && (from_process || signal == Signal::SIGHUP)
                 {
                     let _ = kill(Pid::from_raw(first), signal);
                 }
@@ -215,9 +225,13 @@ impl Alive {
         Ok(())
     }
 
-    /// Until the tracer finds that none is left, and ends this process.
-    fn kill_all(&self) -> ! {
-        loop {
+    /// Kills them until the tracer has found that none is left. If there is none, it is
+    /// writing, and the signal ends this process.
+    fn kill_all(&self, signal: i32) {
+        if self.state().is_over {
+            exit_now(128 + signal);
+        }
+        while !self.state().is_over {
             for process in processes(&self.state()) {
                 let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
             }

@@ -3,6 +3,7 @@
 //! filter in the kernel tells them apart (seccomp(2)).
 
 use super::memory;
+use super::proc::visible;
 use nix::libc::{self, c_long};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition,
@@ -14,11 +15,11 @@ use shared_core::{Context, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// To wait for a child, this one or any (wait(2)); or only to look whether one has
-    /// ended. `info` is where waitid(2) puts the child's PID.
+    /// ended. `told` is where the kernel says how the child ended.
     Child {
         pid: i32,
         only_looks: bool,
-        info: Option<u64>,
+        told: Told,
     },
     /// To wait at this address: for a lock, a condition, a thread's end (futex(2)).
     Futex { address: u64 },
@@ -32,6 +33,17 @@ pub enum Call {
     Name(String),
     /// To be a tracer itself, or to be traced by another (ptrace(2)).
     Trace,
+}
+
+/// Where the kernel says how a child ended: at an address, or nowhere if that is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// As a status of wait4(2).
+    Status(u64),
+    /// As the siginfo of waitid(2).
+    Info(u64),
+    /// The child stays a zombie (WNOWAIT).
+    NotReaped,
 }
 
 /// The kind of a call, by its number.
@@ -155,6 +167,42 @@ impl Call {
         }
     }
 
+    /// The child that this call, which has returned `value`, has reaped: 0 if the kernel
+    /// does not tell which.
+    pub fn reaped(&self, task: i32, value: i64) -> Option<i32> {
+        /// After si_signo and si_errno, and after a gap (sigaction(2)).
+        const SI_CODE: u64 = 8;
+        const SI_PID: u64 = 16;
+        let Self::Child {
+            pid,
+            only_looks,
+            told,
+        } = self
+        else {
+            return None;
+        };
+        match *told {
+            Told::Status(address) if value > 0 => {
+                let status = memory::int(task, address);
+                let goes_on = |status| libc::WIFSTOPPED(status) || libc::WIFCONTINUED(status);
+                let reaped = i32::try_from(value).ok();
+                reaped.filter(|_| !status.is_some_and(goes_on))
+            }
+            Told::Info(address) if value == 0 => {
+                let there = |offset| memory::int(task, address.checked_add(offset)?);
+                match there(SI_CODE).zip(there(SI_PID)) {
+                    Some((_, 0)) => None, // none had ended
+                    Some((libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED, pid)) => {
+                        Some(pid)
+                    }
+                    Some(_) => None, // it was stopped, or goes on
+                    None => (!only_looks).then_some((*pid).max(0)),
+                }
+            }
+            _ => None,
+        }
+    }
+
     /// What the call means, which a stopped task is about to make: what it points to
     /// is read from the task's memory.
     pub fn of(task: i32, number: c_long, args: [u64; 6]) -> Option<Self> {
@@ -169,7 +217,7 @@ impl Call {
             Kind::Wait4 => Self::Child {
                 pid: int(0),
                 only_looks: looks(int(2)),
-                info: None,
+                told: Told::Status(args[1]),
             },
             Kind::Waitid => Self::Child {
                 pid: if int(0) == libc::P_PID.cast_signed() {
@@ -178,8 +226,11 @@ impl Call {
                     -1
                 },
                 only_looks: looks(int(3)),
-                // With WNOWAIT the child stays a zombie.
-                info: Some(args[2]).filter(|_| int(3) & libc::WNOWAIT == 0),
+                told: if int(3) & libc::WNOWAIT == 0 {
+                    Told::Info(args[2])
+                } else {
+                    Told::NotReaped
+                },
             },
             Kind::Futex => Self::Futex { address: args[0] },
             Kind::Wait(what) => Self::Wait(what),
@@ -192,7 +243,7 @@ impl Call {
                 stream: args[0],
                 bytes: memory::read_all(task, args[1], args[2]),
             },
-            Kind::Name => Self::Name(memory::text(task, args[1], 16)),
+            Kind::Name => Self::Name(visible(&memory::text(task, args[1], 16))),
             Kind::Trace => Self::Trace,
         })
     }

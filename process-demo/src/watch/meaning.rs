@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 use shared_core::report::{Event, Phase};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;
 
 /// What is kept of a line of output.
@@ -25,6 +25,8 @@ pub struct Meaning {
     ends_at: HashMap<(i32, u64), i32>,
     /// Lines that have no end yet, by process and stream.
     lines: HashMap<(i32, u64), Vec<u8>>,
+    /// Processes that outlived their parents.
+    orphaned: HashSet<i32>,
     story: Story,
 }
 
@@ -93,6 +95,7 @@ impl Meaning {
             processes: HashMap::new(),
             ends_at: HashMap::new(),
             lines: HashMap::new(),
+            orphaned: HashSet::new(),
             story: Story::default(),
         };
         meaning.begins(start, first, first, None, proc::name(first));
@@ -143,7 +146,7 @@ impl Meaning {
         // nor had to.
         for (pid, process) in take(&mut self.processes) {
             if let (Some((time, end)), Some(_)) = (process.end, process.parent)
-                && process.parents_end.is_none()
+                && !self.orphaned.contains(&pid)
             {
                 self.story.reaped_by_kernel += 1;
                 self.reaped(time, pid, end, 0);
@@ -313,12 +316,14 @@ impl Meaning {
         }
     }
 
-    /// The child that a process calls so: in another PID namespace it has another number.
+    /// The child that a process calls so, or has reaped without a number (0): the one that
+    /// ended first. In another PID namespace it has another number.
     fn child_of(&self, parent: i32, number: i32) -> i32 {
-        let is_zombie = |known: &&Process| known.parent == Some(parent) && known.end.is_some();
-        if self.processes.get(&number).as_ref().is_some_and(is_zombie) {
+        let is_known = self.processes.contains_key(&number);
+        if is_known || number != 0 && !proc::is_in_another_pid_namespace(parent) {
             return number;
         }
+        let is_zombie = |known: &Process| known.parent == Some(parent) && known.end.is_some();
         let zombies = self.processes.iter().filter(|(_, known)| is_zombie(known));
         let earliest = zombies.min_by_key(|(_, known)| known.end.map(|(time, _)| time));
         earliest.map_or(number, |(pid, _)| *pid)
@@ -380,6 +385,7 @@ impl Meaning {
                 process.parents_end = Some(end);
                 if process.end.is_none() {
                     self.story.orphans.insert(*child, process.label.clone());
+                    self.orphaned.insert(*child);
                 }
                 zombies.extend(process.left_behind.map(|_| *child));
             }
@@ -510,5 +516,8 @@ impl End {
 /// `SIGTERM`; the real-time signals have no names of their own.
 pub fn signal_name(number: i32) -> String {
     let name = Signal::try_from(number).map(|signal| signal.to_string());
-    name.unwrap_or_else(|_| format!("SIGRTMIN+{}", number - nix::libc::SIGRTMIN()))
+    name.unwrap_or_else(|_| match number - nix::libc::SIGRTMIN() {
+        real_time @ 0.. => format!("SIGRTMIN+{real_time}"),
+        _ => format!("signal {number}"),
+    })
 }

@@ -15,6 +15,9 @@ pub fn read(task: i32, address: u64, length: u64) -> Vec<u8> {
         len: bytes.len(),
     };
     let here = &mut [IoSliceMut::new(&mut bytes)];
+    if address == 0 {
+        return Vec::new();
+    }
     let read = process_vm_readv(Pid::from_raw(task), here, &[there]);
     bytes.truncate(read.unwrap_or(0));
     bytes

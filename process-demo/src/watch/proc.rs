@@ -6,7 +6,26 @@ use std::fs;
 /// What a task is called: up to 15 bytes (proc_pid_comm(5)).
 pub fn name(task: i32) -> String {
     let name = fs::read(format!("/proc/{task}/comm")).unwrap_or_default();
-    String::from_utf8_lossy(&name).trim_end().to_owned()
+    visible(String::from_utf8_lossy(&name).trim_end())
+}
+
+/// A text without what could play tricks on a terminal.
+pub fn visible(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(visible).collect()
+}
+
+/// Whether the PIDs that a process is told are others than those that we are told.
+pub fn is_in_another_pid_namespace(process: i32) -> bool {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/pid"));
+    let theirs = namespace(&process.to_string());
+    theirs.is_ok_and(|theirs| namespace("self").is_ok_and(|ours| ours != theirs))
+}
+
+/// Whether `/proc` shows the PIDs that we are told, and not those of another namespace.
+pub fn is_ours() -> bool {
+    let own = fs::read_link("/proc/self");
+    own.is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
 }
 
 /// The file that a process executes.

@@ -8,7 +8,7 @@ use nix::libc;
 use nix::sys::ptrace::getevent;
 use nix::unistd::Pid;
 use shared_core::report::clock;
-use shared_core::{Context, Result};
+use shared_core::{Context, Result, who};
 use std::collections::{HashMap, HashSet};
 
 /// One thing that was seen. Tasks are processes, by their PID, or threads, by their TID.
@@ -91,8 +91,9 @@ struct Task {
 /// Who follows the tasks.
 pub struct Tracer {
     tasks: HashMap<i32, Task>,
-    /// Tasks that are there, but that nobody has said to have made.
-    early: HashSet<i32>,
+    /// Tasks that are there, but that nobody has said to have made; and the process that
+    /// did.
+    early: HashMap<i32, i32>,
     /// Those that had ended by then.
     ended_early: HashMap<i32, End>,
     /// Processes that have ended, and that nobody was seen to reap.
@@ -109,7 +110,7 @@ impl Tracer {
         };
         Self {
             tasks: HashMap::from([(first, task)]),
-            early: HashSet::new(),
+            early: HashMap::new(),
             ended_early: HashMap::new(),
             unreaped: HashSet::new(),
         }
@@ -144,7 +145,10 @@ impl Tracer {
             Change::Exited(status) => self.ends(task, End::Exited(status), see),
             Change::Killed(signal) => self.ends(task, End::Killed(signal), see),
             _ if !self.tasks.contains_key(&task) => {
-                self.early.insert(task);
+                if let Some((process, parent)) = proc::process_and_parent(task) {
+                    let maker = if process == task { parent } else { process };
+                    self.early.insert(task, maker);
+                }
                 Ok(())
             }
             Change::Signal(signal) => go_on(task, self.until(task), signal),
@@ -187,7 +191,8 @@ impl Tracer {
     }
 
     fn makes(&mut self, by: i32, how: How, see: &mut dyn FnMut(Seen)) -> nix::Result<()> {
-        let Some(task) = message(by) else {
+        let made = message(by).filter(|task| !self.tasks.contains_key(task));
+        let Some(task) = made else {
             return go_on(by, self.until(by), 0); // it was killed meanwhile
         };
         let maker = self.tasks.get(&by).map_or(by, |by| by.process);
@@ -228,7 +233,7 @@ impl Tracer {
                 stopped,
             },
         );
-        if self.early.remove(&task) {
+        if self.early.remove(&task).is_some() {
             go_on(task, Until::Event, 0)?;
         }
         Ok(())
@@ -250,7 +255,9 @@ impl Tracer {
             },
         );
         see(Seen::Executes { process, former });
-        go_on(process, Until::Event, 0)
+        go_on(process, Until::Event, 0)?;
+        // The threads that are gone may have been making others.
+        self.adopt(|maker| maker == process, process, see)
     }
 
     fn calls(&mut self, task: i32, see: &mut dyn FnMut(Seen)) -> nix::Result<()> {
@@ -275,15 +282,7 @@ impl Tracer {
             return go_on(task, self.until(task), 0);
         };
         let call = self.tasks.get_mut(&task).and_then(|task| task.call.take());
-        let reaped = match call {
-            Some(Call::Child { info: None, .. }) if value > 0 => i32::try_from(value).ok(),
-            // waitid(2) puts the PID into si_pid, which follows three integers and a gap; 0
-            // if no child had ended.
-            Some(Call::Child {
-                info: Some(info), ..
-            }) if value == 0 => memory::int(task, info + 16).filter(|pid| *pid > 0),
-            _ => None,
-        };
+        let reaped = call.and_then(|call| call.reaped(task, value));
         go_on(task, Until::Event, 0)?;
         if let Some(reaped) = reaped {
             self.unreaped.remove(&reaped);
@@ -308,30 +307,35 @@ impl Tracer {
         } else {
             self.ended_early.insert(task, end);
         }
-        if let End::Killed(_) = end {
-            self.adopt(task, see)?;
-        }
-        Ok(())
+        let alive: HashSet<i32> = match self.early.len() {
+            0 => return Ok(()),
+            _ => self.tasks.values().map(|task| task.process).collect(),
+        };
+        self.adopt(|maker| !alive.contains(&maker), task, see)
     }
 
-    /// Who was killed in the middle of fork could not tell whom it made.
-    fn adopt(&mut self, killed: i32, see: &mut dyn FnMut(Seen)) -> nix::Result<()> {
-        for task in self.early.clone() {
-            let Some((process, parent)) = proc::process_and_parent(task) else {
-                continue;
+    /// Takes those on whose maker cannot tell any more, as `is_gone` says of its process: it
+    /// ended in the middle of fork, or another of its threads has executed a program.
+    fn adopt(
+        &mut self,
+        is_gone: impl Fn(i32) -> bool,
+        last: i32,
+        see: &mut dyn FnMut(Seen),
+    ) -> nix::Result<()> {
+        let orphans = self.early.iter().filter(|(_, maker)| is_gone(**maker));
+        let orphans: Vec<(i32, i32)> = orphans.map(|(task, maker)| (*task, *maker)).collect();
+        for (task, maker) in orphans {
+            let Some((process, _)) = proc::process_and_parent(task) else {
+                continue; // it was killed meanwhile
             };
-            let maker = if process == task { parent } else { process };
-            if self.tasks.values().any(|task| task.process == maker) {
-                continue; // it can still tell
-            }
             self.knows(task, process)?;
-            let (how, end_at, by) = (How::Unknown, None, killed);
+            let was_known = maker != who::pid().cast_signed();
             see(Seen::Made(Made {
                 task,
                 process,
-                by,
-                how,
-                end_at,
+                by: if was_known { maker } else { last },
+                how: How::Unknown,
+                end_at: None,
             }));
         }
         Ok(())

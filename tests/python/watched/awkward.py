@@ -104,6 +104,29 @@ def sigchld_ignored():
         say(error.strerror)
 
 
+def ends_while_others_spawn():
+    def spawn():
+        while True:
+            os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+
+    for _ in range(4):
+        threading.Thread(target=spawn, daemon=True).start()
+    time.sleep(0.02)
+    os._exit(5)
+
+
+def stops_beside_a_zombie():
+    if os.fork() == 0:
+        os._exit(0)
+    child = os.fork()
+    if child == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    wait_for(child, os.WUNTRACED)
+    os.kill(child, signal.SIGCONT)
+    wait_for(child)
+
+
 def timer():
     rings = []
     signal.signal(signal.SIGALRM, lambda *_: rings.append(1))
