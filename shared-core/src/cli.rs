@@ -5,13 +5,14 @@ mod all;
 mod command;
 mod lesson;
 mod predict;
+mod replay;
 mod run;
 mod summary;
 mod targets;
 mod tool;
 
 use crate::platform::Output;
-use crate::report::{self, Settings};
+use crate::report::{self, Printed, Settings};
 use crate::{cause, complain, ending, platform, who};
 use all::run_all;
 use anyhow::{Context, Result};
@@ -113,6 +114,10 @@ struct Options {
     /// Write the events for a trace viewer such as Perfetto
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Show the lines again so slowly that they take this long: 1 to 600 seconds
+    #[arg(long, global = true, value_name = "SECONDS", conflicts_with = "json",
+          value_parser = clap::value_parser!(u16).range(1..=600))]
+    slow: Option<u16>,
     /// Ask what the run will show, then run and reveal it
     #[arg(long, global = true)]
     predict: bool,
@@ -219,7 +224,11 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     }
     let settings = Settings {
         first: who::pid(),
-        quiet: options.json,
+        lines: match (options.json, options.slow) {
+            (true, _) => Printed::Never,
+            (false, Some(_)) => Printed::Later,
+            (false, None) => Printed::AtOnce,
+        },
         colour: wants_colour(&io::stdout()),
         width: terminal_width(),
         show_threads: lesson.shows_threads(),
@@ -231,6 +240,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         text,
         given,
         predictions,
+        slow: options.slow,
     };
     let status = run_lesson(session, about, &lesson, targets)?;
     if status != INTERRUPTED && !options.json && chosen.is_none() {
@@ -255,8 +265,8 @@ fn targets(options: &Options) -> Result<Vec<Target>> {
 
 fn run_tool<L: Lessons>(tool: &Tool, matches: &ArgMatches, options: &Options) -> Result<u8> {
     let name = tool.command.get_name();
-    if options.predict || options.snippet {
-        let lesson = format!("--predict and --snippet take a lesson, and {name} is none");
+    if options.predict || options.snippet || options.slow.is_some() {
+        let lesson = format!("--predict, --slow and --snippet take a lesson; {name} is none");
         return Ok(bad_usage(&lesson));
     }
     let targets = match targets(options) {

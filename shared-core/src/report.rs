@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use session::Speaker;
 #[cfg(unix)]
 pub(crate) use session::begin_part;
-pub(crate) use session::{CLOSED_PIPE, Session, Settings, begin, connect, hand_on};
+pub(crate) use session::{CLOSED_PIPE, Printed, Session, Settings, begin, connect, hand_on};
 pub use session::{HandOn, Input, Part, about_run, carried, take_part, take_part_from_afar};
 pub use slices::Slices;
 use std::collections::BTreeSet;
@@ -119,9 +119,17 @@ impl Drop for Span {
 /// See [`report!`](crate::report!).
 pub fn report(text: fmt::Arguments<'_>) {
     let text = text.to_string();
-    let time = record(Phase::Instant, "report", &text, Map::new());
-    match session::session() {
-        Some(session) if session.settings.quiet || session.is_elsewhere() => {}
+    let session = session::session();
+    let later = session.filter(|session| session.settings.lines == Printed::Later);
+    let args = later
+        .filter(|session| !session.is_elsewhere())
+        .map(|session| {
+            let label = Speaker::Here.label(&session.settings);
+            arg("speaker", label)
+        });
+    let time = record(Phase::Instant, "report", &text, args.unwrap_or_default());
+    match session {
+        Some(session) if session.settings.lines != Printed::AtOnce || session.is_elsewhere() => {}
         Some(session) => session.say(&session.line(&Speaker::Here, time, &text)),
         // Outside a run: a worker that a person started by hand, say.
         None => complain(format_args!("{text}")),

@@ -6,8 +6,11 @@
     reason = "a test fails by a panic, also in its helpers"
 )]
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 use tests::{DEMOS, Run, all_lessons, lessons, program, tool};
 
 const PROCESSES: usize = 64;
@@ -513,4 +516,48 @@ fn a_snippet_is_printed_as_it_is() {
             assert_eq!(bare.expect_status(0).stdout, run.stdout);
         }
     }
+}
+
+#[test]
+fn a_replay_says_the_same_and_takes_its_time() {
+    let lesson = ["message", "--slow", "1"];
+    let start = Instant::now();
+    let slow = Run::program("process-demo").args(lesson).run();
+    // The last line is said at the very end of the run.
+    assert!(start.elapsed() > Duration::from_millis(500));
+    let fast = Run::program("process-demo").args(["message"]).run();
+    let [slow, fast] = [slow, fast].map(|run| run.expect_status(0).stdout);
+    assert!(slow.contains("\nReplay: what took "), "{slow}");
+    // Who says what: PIDs are others, and the order may be.
+    let said = |text: &str| {
+        let lines = text
+            .lines()
+            .filter_map(|line| line.split_once(" ms ")?.1.split_once(" │ "));
+        let lines = lines.map(|(who, what)| {
+            let name = who
+                .split(|c: char| c.is_ascii_digit())
+                .next()
+                .unwrap_or_default();
+            let what: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();
+            format!("{name}: {what}")
+        });
+        let mut lines: Vec<String> = lines.collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(said(&slow), said(&fast));
+    assert!(said(&slow).len() > 3, "{slow}");
+    let end = Run::program("process-demo")
+        .args(["--slow", "1", "--json"])
+        .run();
+    let _ = end.expect_status(2);
+}
+
+#[test]
+fn ctrl_c_ends_a_replay() {
+    let mut run = Run::shell("echo $$; exec {process-demo} --slow 600").start();
+    let pid = run.line_with("").trim().parse().expect("a PID");
+    run.line_with("Replay: ");
+    kill(Pid::from_raw(pid), Signal::SIGINT).expect("kill");
+    let _ = run.finish().expect_status(130);
 }

@@ -17,6 +17,7 @@ pub(super) fn run_all(names: &[String], options: &Options) -> Result<u8> {
         let mut command = std::process::Command::new(&program);
         command.args([name, "--started-by", &who::pid().to_string()]);
         command.args(options.json.then_some("--json"));
+        command.args(options.slow.map(|seconds| format!("--slow={seconds}")));
 
         let start = about_to_spawn(name)?;
         let mut process = command

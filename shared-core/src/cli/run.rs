@@ -2,10 +2,11 @@
 
 use super::lesson::Text;
 use super::predict::Prediction;
+use super::replay::replay;
 use super::summary::Summary;
 use super::targets::Target;
 use super::{FAILED, INTERRUPTED, Interrupted, Lessons};
-use crate::report::{self, Session};
+use crate::report::{self, Printed, Session};
 use crate::timeline::{self, Timeline, svg, text};
 use crate::{cause, complain, ending, who};
 use anyhow::Result;
@@ -20,6 +21,8 @@ pub(super) struct About<'a> {
     /// Its options.
     pub(super) given: Map<String, Value>,
     pub(super) predictions: Vec<Prediction>,
+    /// For how many seconds the lines are shown once more.
+    pub(super) slow: Option<u16>,
 }
 
 /// Runs one lesson and returns its exit status.
@@ -34,10 +37,11 @@ pub(super) fn run_lesson<L: Lessons>(
         text,
         given,
         predictions,
+        slow,
     } = about;
     let title = format!("{} {name}: {}", L::DEMO, text.claim);
     let width = session.settings.width.unwrap_or(80);
-    let json = session.settings.quiet;
+    let json = session.settings.lines == Printed::Never;
     if !json {
         session.say(&(textwrap::fill(&title, width) + "\n"));
     }
@@ -63,6 +67,9 @@ pub(super) fn run_lesson<L: Lessons>(
         false => FAILED,
     };
 
+    if let Some(seconds) = slow {
+        replay(session, &events, &timeline, seconds);
+    }
     ending::set_last_words(None); // here are better ones
     let said = match () {
         () if json => timeline::json_lines(&events) + &summary.to_line(),

@@ -11,7 +11,7 @@ use crate::who::{self, Elsewhere};
 use crate::{cause, complain, lane_style, pad};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -24,8 +24,8 @@ use textwrap::core::display_width;
 pub(crate) struct Settings {
     /// The first process, which judges.
     pub(crate) first: u32,
-    /// No lines on stdout: `--json`.
-    pub(crate) quiet: bool,
+    /// When lines go to stdout.
+    pub(crate) lines: Printed,
     /// Lines in the colour of their lane.
     pub(crate) colour: bool,
     /// The columns of the terminal; `None` where the output is not a terminal, and
@@ -33,6 +33,17 @@ pub(crate) struct Settings {
     pub(crate) width: Option<usize>,
     /// TIDs on every line, from the first on.
     pub(crate) show_threads: bool,
+}
+
+/// When what is reported is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Printed {
+    /// When it is said.
+    AtOnce,
+    /// Slowly, after the run: `--slow`.
+    Later,
+    /// Not as a line: `--json`.
+    Never,
 }
 
 static SESSION: OnceLock<Session> = OnceLock::new();
@@ -91,6 +102,17 @@ impl Session {
         }
     }
 
+    /// The line of a report in a run that is over. `lane` tells the number of the lane of
+    /// a thread.
+    pub(crate) fn line_of(&self, report: &Event, lane: impl Fn(&Event) -> usize) -> String {
+        let label = report.args.get("speaker").and_then(Value::as_str);
+        let speaker = match label {
+            Some(label) => Speaker::Once(label, lane(report)),
+            None => Speaker::Elsewhere(report),
+        };
+        self.line(&speaker, report.ts, &report.name)
+    }
+
     /// Whether the event log and the terminal are out of reach.
     pub(super) fn is_elsewhere(&self) -> bool {
         matches!(self.output, Lines::Elsewhere)
@@ -129,6 +151,8 @@ pub(super) enum Speaker<'a> {
     Here,
     /// The thread of a launched worker whose event this is.
     Elsewhere(&'a Event),
+    /// Who said it in a run that is over: its label and the number of its lane.
+    Once(&'a str, usize),
 }
 
 /// The names and the numbers of lanes that began elsewhere, by launcher, PID and TID.
@@ -138,7 +162,7 @@ static ELSEWHERE: Mutex<LanesElsewhere> = Mutex::new(BTreeMap::new());
 
 impl Speaker<'_> {
     /// `child  4243 ← 4242`, or `worker 1 n2:4243`.
-    fn label(&self, settings: &Settings) -> String {
+    pub(super) fn label(&self, settings: &Settings) -> String {
         let (name, process, tid, is_main) = match self {
             Self::Here => {
                 let (pid, is_main) = (who::pid().to_string(), who::is_main_thread());
@@ -150,6 +174,7 @@ impl Speaker<'_> {
                 let name = self.lane_elsewhere().unwrap_or_default().0;
                 (name, process, event.tid, event.thread().is_none())
             }
+            Self::Once(label, _) => return (*label).to_owned(),
         };
         let mut label = format!("{name:<6} {process}");
         if settings.show_threads || !is_main {
@@ -169,6 +194,7 @@ impl Speaker<'_> {
         match self {
             Self::Here => lane_number(),
             Self::Elsewhere(_) => self.lane_elsewhere().unwrap_or_default().1,
+            Self::Once(_, lane) => *lane,
         }
     }
 
@@ -318,7 +344,7 @@ pub fn carried(event: &str, launcher: u32) -> bool {
         let number = log.lane_number(event.pid, event.tid, event.via);
         let mut lanes = ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.insert((event.via, event.pid, event.tid), (event.name, number));
-    } else if event.cat == "report" && !session.settings.quiet {
+    } else if event.cat == "report" && session.settings.lines == Printed::AtOnce {
         let speaker = Speaker::Elsewhere(&event);
         session.say(&session.line(&speaker, event.ts, &event.name));
     }
