@@ -6,14 +6,29 @@ use serde::{Deserialize, Serialize};
 use shared_core::cli::{Files, Question};
 use shared_core::report::require;
 use shared_core::{Lessons, Result, Value, check, fact, report, span, who};
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
 use std::thread;
 
 fn main() -> ExitCode {
     if let Some(status) = worker::main(&[worker::of::<Speak>()]) {
         return status;
     }
-    shared_core::main::<Lesson>()
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match words.as_slice() {
+        [first, program, args @ ..] if first == LAUNCH => launch(program, args),
+        _ => shared_core::main::<Lesson>(),
+    }
+}
+
+/// What makes this program a launcher.
+const LAUNCH: &str = "launch";
+
+/// Only executes the worker.
+fn launch(program: &OsString, args: &[OsString]) -> ExitCode {
+    let status = Command::new(program).args(args).status();
+    let code = status.ok().and_then(|status| status.code());
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 #[derive(clap::Subcommand)]
@@ -46,7 +61,9 @@ impl Lessons for Lesson {
     const ABOUT: &str = "Workers that are not handed the event log";
 
     fn run(&self) -> Result<()> {
-        let launcher = Launcher::new("env")?; // it only executes the worker
+        let own = std::env::current_exe()?.to_string_lossy().into_owned();
+        let words = [own.as_str(), LAUNCH];
+        let launcher = Launcher::new(&shell_words::join(words))?; // a path may have spaces
         let pool = Pool::builder().workers(2).launcher(Some(&launcher));
         let pool = pool.start()?;
         let mut pids: Vec<u32> = Vec::new();
