@@ -172,6 +172,7 @@ pub(crate) fn send(_: i32, _: i32) {}
 pub(crate) fn ask_to_end(_: i32) {}
 
 /// Not available here.
+#[must_use]
 pub fn become_program(_: &mut Command, _: u32) -> io::Error {
     io::ErrorKind::Unsupported.into()
 }
