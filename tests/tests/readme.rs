@@ -236,7 +236,14 @@ fn every_transcript_is_what_its_command_prints() {
                 None => run,
             };
             let run = run.run().expect_status(status);
-            let difference = difference(&canonical(output), &canonical(&run.stdout));
+            let [mut expected, mut got] = [output, &run.stdout].map(canonical);
+            if command.contains(" watch ") {
+                // Whether threads met at a lock, say, is not certain.
+                for lines in [&mut expected, &mut got] {
+                    lines.retain(|line| !line.starts_with("━ alive"));
+                }
+            }
+            let difference = difference(&expected, &got);
             if !difference.is_empty() {
                 wrong += &format!("{}: {command}\n{difference}\n", readme.display());
             }
