@@ -19,7 +19,7 @@ mod tracer;
 
 use alive::Alive;
 use clap::{Args, Command, FromArgMatches};
-use meaning::{Meaning, Story, signal_name};
+use meaning::{Meaning, Story};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{dup2_stdin, dup2_stdout};
@@ -215,11 +215,8 @@ fn judge(first: i32, events: &[Event], story: &Story) -> Vec<Event> {
     let fact = |name, value: Value| event("fact", name, json!({"value": value}));
     let orphans: Vec<String> = story.orphans.values().cloned().collect();
     let made = story.processes + story.threads;
-    let end = match story.end {
-        Some(End::Exited(status)) => format!("exited with status {status}"),
-        Some(End::Killed(signal)) => format!("killed by {}", signal_name(signal)),
-        None => "was not seen to end".to_owned(),
-    };
+    let end = story.end.map(|end| end.told().to_string());
+    let end = end.unwrap_or_else(|| "was not seen to end".to_owned());
     let check = |text, ok: bool, expected: Value, seen: Value| {
         event(
             "check",

@@ -147,6 +147,9 @@ pub fn main<L: Lessons>() -> ExitCode {
     };
     let status = status.unwrap_or_else(|error| {
         ending::park_if_ending(); // then this is but a consequence
+        if error.is::<BadUsage>() {
+            return bad_usage(&error.to_string());
+        }
         complain(format_args!("{}", cause(error)));
         FAILED
     });
@@ -194,23 +197,14 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         None => with_defaults(command, name)?,
     };
 
-    let targets = match targets(&options) {
-        Err(error) if error.is::<BadUsage>() => return Ok(bad_usage(&error.to_string())),
-        targets => targets?,
-    };
+    let targets = targets(&options)?;
     let given = chosen_options(command, matches, name);
     let mut predictions = Vec::new();
     if options.predict {
         if let Some(exercise) = lesson.exercise() {
             let _ = writeln!(io::stderr(), "{exercise}\n"); // no reason not to run
         }
-        match Prediction::ask(lesson.questions(), &given) {
-            Err(error) if error.is::<BadUsage>() => {
-                complain(format_args!("{error}"));
-                return Ok(BAD_USAGE);
-            }
-            asked => predictions = asked?,
-        }
+        predictions = Prediction::ask(lesson.questions(), &given)?;
     }
 
     if options.json {
@@ -269,10 +263,7 @@ fn run_tool<L: Lessons>(tool: &Tool, matches: &ArgMatches, options: &Options) ->
         let lesson = format!("--predict, --slow and --snippet take a lesson; {name} is none");
         return Ok(bad_usage(&lesson));
     }
-    let targets = match targets(options) {
-        Err(error) if error.is::<BadUsage>() => return Ok(bad_usage(&error.to_string())),
-        targets => targets?,
-    };
+    let targets = targets(options)?;
     let observed = Observed {
         demo: L::DEMO,
         name: name.to_owned(),

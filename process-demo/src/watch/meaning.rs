@@ -5,11 +5,11 @@ use super::alive::Sample;
 use super::calls::Call;
 use super::events::{At, Events, arg};
 use super::proc;
-use super::tracer::{End, How, Seen};
+use super::tracer::{End, How, Made, Seen};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
-use shared_core::report::{Event, Phase};
+use shared_core::report::{self, Event, Phase};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;
 
@@ -105,12 +105,7 @@ impl Meaning {
     /// Takes what was seen when the clock showed `now`.
     pub fn take(&mut self, now: i64, seen: Seen) {
         match seen {
-            Seen::Made(made) => {
-                if let Some(address) = made.end_at {
-                    self.ends_at.insert((made.process, address), made.task);
-                }
-                self.made(now, made.task, made.process, made.by, made.how);
-            }
+            Seen::Made(made) => self.made(now, made),
             Seen::Executes { process, former } => self.executes(now, process, former),
             Seen::Calls { task, call } => self.calls(now, task, call),
             Seen::Returns {
@@ -157,7 +152,17 @@ impl Meaning {
         (events, self.story)
     }
 
-    fn made(&mut self, now: i64, task: i32, process: i32, by: i32, how: How) {
+    fn made(&mut self, now: i64, made: Made) {
+        let Made {
+            task,
+            process,
+            by,
+            how,
+            end_at,
+        } = made;
+        if let Some(address) = end_at {
+            self.ends_at.insert((process, address), task);
+        }
         let (name, parent) = match self.lanes.get(&by) {
             Some(maker) => (maker.name.clone(), Some(maker.process)),
             None => (proc::name(task), self.processes.get(&by).map(|_| by)),
@@ -504,17 +509,22 @@ impl How {
 }
 
 impl End {
+    /// As the lessons say it.
+    pub fn told(self) -> report::End {
+        match self {
+            Self::Exited(status) => report::End::Exited(status),
+            Self::Killed(signal) => report::End::Killed(signal_name(signal)),
+        }
+    }
+
     /// As an argument of an event.
     fn arg(self) -> Map<String, Value> {
-        match self {
-            Self::Exited(status) => arg("status", status),
-            Self::Killed(signal) => arg("signal", signal_name(signal)),
-        }
+        Map::from_iter([self.told().arg()])
     }
 }
 
 /// `SIGTERM`; the real-time signals have no names of their own.
-pub fn signal_name(number: i32) -> String {
+fn signal_name(number: i32) -> String {
     let name = Signal::try_from(number).map(|signal| signal.to_string());
     name.unwrap_or_else(|_| match number - nix::libc::SIGRTMIN() {
         real_time @ 0.. => format!("SIGRTMIN+{real_time}"),

@@ -9,15 +9,15 @@ const MOST: u64 = 1 << 16;
 
 /// `length` bytes from `address` on, or as many of them as there are.
 pub fn read(task: i32, address: u64, length: u64) -> Vec<u8> {
+    if address == 0 {
+        return Vec::new();
+    }
     let mut bytes = vec![0; usize::try_from(length.min(MOST)).unwrap_or(0)];
     let there = RemoteIoVec {
         base: usize::try_from(address).unwrap_or(0),
         len: bytes.len(),
     };
     let here = &mut [IoSliceMut::new(&mut bytes)];
-    if address == 0 {
-        return Vec::new();
-    }
     let read = process_vm_readv(Pid::from_raw(task), here, &[there]);
     bytes.truncate(read.unwrap_or(0));
     bytes

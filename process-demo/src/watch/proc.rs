@@ -36,13 +36,23 @@ pub fn executable(process: i32) -> String {
 
 /// The process of a task, and the parent of that process.
 pub fn process_and_parent(task: i32) -> Option<(i32, i32)> {
+    let status = status(task)?;
+    Some((number(&status, "Tgid:")?, number(&status, "PPid:")?))
+}
+
+/// Who traces a task (0: nobody).
+pub fn tracer(task: i32) -> Option<i32> {
+    number(&status(task)?, "TracerPid:")
+}
+
+fn status(task: i32) -> Option<String> {
     let status = fs::read(format!("/proc/{task}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let number = |field: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        line?.trim().parse().ok()
-    };
-    Some((number("Tgid:")?, number("PPid:")?))
+    Some(String::from_utf8_lossy(&status).into_owned())
+}
+
+fn number(status: &str, field: &str) -> Option<i32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line?.trim().parse().ok()
 }
 
 /// The system call in which a task is blocked, and its arguments
@@ -64,13 +74,4 @@ pub fn file(task: i32, descriptor: u64) -> Option<String> {
     let link = link.to_string_lossy();
     let kind = link.split_once(":[").map(|(kind, _)| kind.to_owned());
     Some(kind.unwrap_or_else(|| link.into_owned()))
-}
-
-/// Who traces a task (0: nobody).
-pub fn tracer(task: i32) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{task}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("TracerPid:"));
-    line?.trim().parse().ok()
 }

@@ -88,6 +88,16 @@ struct Task {
     stopped: bool,
 }
 
+impl Task {
+    fn of(process: i32) -> Self {
+        Self {
+            process,
+            call: None,
+            stopped: false,
+        }
+    }
+}
+
 /// Who follows the tasks.
 pub struct Tracer {
     tasks: HashMap<i32, Task>,
@@ -103,13 +113,8 @@ pub struct Tracer {
 impl Tracer {
     /// One that follows `first`, and all that will come from it.
     pub fn of(first: i32) -> Self {
-        let task = Task {
-            process: first,
-            call: None,
-            stopped: false,
-        };
         Self {
-            tasks: HashMap::from([(first, task)]),
+            tasks: HashMap::from([(first, Task::of(first))]),
             early: HashMap::new(),
             ended_early: HashMap::new(),
             unreaped: HashSet::new(),
@@ -224,15 +229,7 @@ impl Tracer {
 
     /// From here on this task is followed.
     fn knows(&mut self, task: i32, process: i32) -> nix::Result<()> {
-        let (call, stopped) = (None, false);
-        self.tasks.insert(
-            task,
-            Task {
-                process,
-                call,
-                stopped,
-            },
-        );
+        self.tasks.insert(task, Task::of(process));
         if self.early.remove(&task).is_some() {
             go_on(task, Until::Event, 0)?;
         }
@@ -245,15 +242,7 @@ impl Tracer {
         self.tasks
             .retain(|task, known| known.process != process || *task == process);
         // The call that the thread was in was execve: it has not returned.
-        let (call, stopped) = (None, false);
-        self.tasks.insert(
-            process,
-            Task {
-                process,
-                call,
-                stopped,
-            },
-        );
+        self.tasks.insert(process, Task::of(process));
         see(Seen::Executes { process, former });
         go_on(process, Until::Event, 0)?;
         // The threads that are gone may have been making others.

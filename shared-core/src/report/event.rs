@@ -51,7 +51,8 @@ pub enum End {
 
 impl End {
     /// As one of the `args` of an event.
-    pub(super) fn arg(&self) -> (String, Value) {
+    #[must_use]
+    pub fn arg(&self) -> (String, Value) {
         match self {
             Self::Exited(status) => ("status".to_owned(), (*status).into()),
             Self::Killed(signal) => ("signal".to_owned(), signal.as_str().into()),

@@ -62,6 +62,41 @@ pub fn draw(timeline: &Timeline, width: usize, colour: bool) -> String {
 
 /// With more of them there is no picture left to see.
 const MOST_LANES: usize = 40;
+/// Behind a character that is two columns wide.
+const TAKEN: char = '\0';
+
+const ALIVE: char = '━';
+const BUSY: char = '█';
+const WAITING: char = '░';
+const KILLED: &str = "╳";
+const EXITED: &str = "┤";
+const STILL_THERE: &str = "▶";
+const ZOMBIE: char = '·';
+
+struct Scale {
+    length: f64,
+    columns: usize,
+}
+
+impl Scale {
+    /// The column of a time, always one that exists.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rounds down on purpose; times are not negative"
+    )]
+    fn column(&self, time: f64) -> usize {
+        let share = time / self.length.max(f64::MIN_POSITIVE);
+        ((share * self.columns as f64) as usize).min(self.columns.saturating_sub(1))
+    }
+}
+
+/// A lane, column by column.
+struct Row {
+    cells: Vec<char>,
+    /// Where letters stand, or the sign of an end.
+    taken: Vec<bool>,
+}
 
 /// The lanes by rows: one each, but where they are too many, those processes share one
 /// that have lived shortest, were made by the same one, have the same name and made
@@ -111,56 +146,15 @@ fn label(lanes: &[&Lane]) -> String {
 
 /// The lives of several, and nothing of what they did.
 fn folded_row(lanes: &[&Lane], scale: &Scale) -> String {
-    let mut row = Row {
-        cells: vec![' '; scale.columns],
-        taken: vec![false; scale.columns],
-    };
+    let mut row = Row::blank(scale);
     for lane in lanes {
         row.fill(columns(&lane.life, scale), ALIVE);
     }
     row.cells.into_iter().collect()
 }
-/// Behind a character that is two columns wide.
-const TAKEN: char = '\0';
-
-const ALIVE: char = '━';
-const BUSY: char = '█';
-const WAITING: char = '░';
-const KILLED: &str = "╳";
-const EXITED: &str = "┤";
-const STILL_THERE: &str = "▶";
-const ZOMBIE: char = '·';
-
-struct Scale {
-    length: f64,
-    columns: usize,
-}
-
-impl Scale {
-    /// The column of a time, always one that exists.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "rounds down on purpose; times are not negative"
-    )]
-    fn column(&self, time: f64) -> usize {
-        let share = time / self.length.max(f64::MIN_POSITIVE);
-        ((share * self.columns as f64) as usize).min(self.columns.saturating_sub(1))
-    }
-}
-
-/// A lane, column by column.
-struct Row {
-    cells: Vec<char>,
-    /// Where letters stand, or the sign of an end.
-    taken: Vec<bool>,
-}
 
 fn row(lane: &Lane, scale: &Scale) -> String {
-    let mut row = Row {
-        cells: vec![' '; scale.columns],
-        taken: vec![false; scale.columns],
-    };
+    let mut row = Row::blank(scale);
     row.fill(columns(&lane.life, scale), ALIVE);
     for span in &lane.spans {
         let sign = if span.waits { WAITING } else { BUSY };
@@ -257,6 +251,13 @@ fn cpu_row(slices: &[(&Lane, &Span)], scale: &Scale, colour: bool) -> String {
 }
 
 impl Row {
+    fn blank(scale: &Scale) -> Self {
+        Self {
+            cells: vec![' '; scale.columns],
+            taken: vec![false; scale.columns],
+        }
+    }
+
     fn fill(&mut self, columns: Range<usize>, with: char) {
         self.cells[columns].fill(with);
     }
