@@ -102,7 +102,7 @@ pub fn run(options: &Options) -> Result<()> {
     let waiting = waiting!("sh");
     let text = io::read_to_string(answers).context("failed to read what sh says")?;
     let status = child.reap(|pid| waitpid(pid, None))?;
-    drop(waiting);
+    waiting.end();
     text.lines().for_each(|line| report!("sh says: {line}"));
     report!("sh {}", describe(status));
     fact!("end", describe(status));

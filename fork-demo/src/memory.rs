@@ -73,7 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
             let writing = span!("write");
             // The same addresses as in the parent, from now on other memory.
             (0..written).for_each(|page| memory.write(page, 2));
-            drop(writing);
+            writing.end();
             let faults = page_faults() - faults;
             report!("page faults: {faults}");
             fact!("page_faults", faults);

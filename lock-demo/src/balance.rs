@@ -108,7 +108,7 @@ fn deposit_and_withdraw(
         let waiting = waiting!("wait");
         update(-amount, false);
         everyone.wait(); // until each thread is as far as this one
-        drop(waiting);
+        waiting.end();
         let _span = span!("{how}");
         for _ in 1..options.iterations {
             update(amount, false);

@@ -177,7 +177,7 @@ impl Locks {
         let waiting = waiting!("wait {}", lock + 1);
         self.asks(me, lock);
         let guard = self.mutexes[lock].lock();
-        drop(waiting);
+        waiting.end();
         self.asked(me, Some(lock));
         Held::new(lock, guard)
     }
@@ -186,7 +186,7 @@ impl Locks {
         let waiting = waiting!("wait {}", lock + 1);
         self.asks(me, lock);
         let guard = self.mutexes[lock].try_lock_for(limit);
-        drop(waiting);
+        waiting.end();
         self.asked(me, guard.is_some().then_some(lock));
         Some(Held::new(lock, guard?))
     }

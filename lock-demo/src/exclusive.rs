@@ -54,13 +54,13 @@ pub fn run(options: &Options) -> Result<()> {
         drop(about_to_ask);
         let guard = lock.lock();
         // From here on this thread is alone, until `guard` is dropped.
-        drop(waiting);
+        waiting.end();
         let waited = begin.elapsed();
         let holding = span!("hold");
         let holders_now = holders.fetch_add(1, SeqCst) + 1; // with this one
         thread::sleep(hold);
         holders.fetch_sub(1, SeqCst);
-        drop(holding);
+        holding.end();
         drop(guard);
         (waited, holders_now)
     };

@@ -109,7 +109,7 @@ fn owner_is_killed(name: &str, kind: Kind) -> Result<()> {
 
     let waiting = waiting!("lock");
     let locked = shared.lock_for(LIMIT);
-    drop(waiting);
+    waiting.end();
     let next = match locked {
         Ok(mut number) => {
             report!("{name}: locked; owner died: {}", number.owner_died());

@@ -142,7 +142,7 @@ fn ask(program: &str) -> Result<Vec<Error>> {
     let said = process.stderr.take().map(io::read_to_string);
     let said = said.transpose().with_context(context)?.unwrap_or_default();
     let status = child.reap(|_| process.wait())?;
-    drop(waiting);
+    waiting.end();
 
     let messages = said.lines().filter_map(|line| line.parse::<Value>().ok());
     let told: Vec<Value> = messages.filter(|told| told["level"] == "error").collect();

@@ -82,7 +82,7 @@ pub fn run(options: &Options) -> Result<()> {
     // Each task in a chunk of its own: a worker that dies takes a chunk with it.
     let mapping = waiting!("map");
     let outcomes = pool.map(tasks(options, limit / 10), Some(1));
-    drop(mapping);
+    mapping.end();
     let results = outcomes.iter().flatten().count();
     if interrupt::happened() {
         let (total, rest) = (outcomes.len(), outcomes.len() - results);
@@ -112,7 +112,7 @@ pub fn run(options: &Options) -> Result<()> {
     wait_for_successors(&outcomes, options)?;
     let joining = waiting!("join");
     pool.join();
-    drop(joining);
+    joining.end();
     judge(options, &outcomes)
 }
 

@@ -82,7 +82,7 @@ pub fn run(options: &Options) -> Result<()> {
     pool.close();
     let joining = waiting!("join");
     pool.join();
-    drop(joining);
+    joining.end();
 
     let outcomes: Vec<Outcome<Sleep>> = results.into_iter().map(AsyncResult::get).collect();
     let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();

@@ -343,7 +343,7 @@ fn judge(options: &Options, tally: &Tally) -> Result<()> {
             .map(Piece::count)
             .collect::<Result<Vec<_>, _>>()
     });
-    drop(counting);
+    counting.end();
     // Unless a file has gone meanwhile.
     if let Some(Ok(uncut)) = uncut {
         let mut alone = Tally::new(ProgressBar::hidden());

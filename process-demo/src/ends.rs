@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> Result<()> {
 
     let waiting = waiting!("join ≤ 20 ms");
     let joined = asked.join_timeout(Duration::from_millis(20))?.is_some();
-    drop(waiting);
+    waiting.end();
     let how = if joined { "ended" } else { "still running" };
     report!("asked: {how} after 20 ms");
     fact!("joined_too_soon", joined);

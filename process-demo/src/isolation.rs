@@ -73,7 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
     process.start()?;
     let joining = waiting!("join");
     process.join()?;
-    drop(joining);
+    joining.end();
     fact!("after_process", look());
 
     let thread = thread::Builder::new().name("thread".to_owned());
@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> Result<()> {
     let thread = thread.context("failed to start a thread")?;
     let joining = waiting!("join");
     thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-    drop(joining);
+    joining.end();
     fact!("after_thread", look());
 
     fact!("parent_address", address());

@@ -82,7 +82,7 @@ fn ask(messages: u32) -> Result<()> {
         let reply = replies.next().context("the server has ended")?;
         right += u32::from(reply.context("failed to read a reply")? == (2 * n).to_string());
     }
-    drop(asking);
+    asking.end();
     drop(server.take_input()); // it reads the end of its input, so it ends
     server.join()?;
 
@@ -108,7 +108,7 @@ fn share_a_queue(producers: u16, messages: u32) -> Result<()> {
     let lines = BufReader::new(queue).lines();
     let lines = lines.collect::<std::io::Result<Vec<String>>>();
     let lines = lines.context("failed to read the queue")?;
-    drop(reading);
+    reading.end();
     for process in &mut processes {
         process.join()?;
     }
@@ -138,7 +138,7 @@ fn write_before_reading(size: usize) -> Result<()> {
     let watchdog = watchdog.spawn(move || {
         let watching = waiting!("watch");
         let stuck = both_sleep(parent, child, &mut process);
-        drop(watching);
+        watching.end();
         report!("both write, neither reads: I kill one");
         moment!("kill");
         process.kill()?;

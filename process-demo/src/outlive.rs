@@ -122,7 +122,7 @@ fn try_main(number: u32, case: &Case) -> Result<()> {
     input
         .read_line(&mut String::new())
         .context("failed to read")?;
-    drop(reading);
+    reading.end();
     moment!("return");
     report!("I return, and leave a child");
     std::mem::forget(child); // dropped, it would be killed
@@ -137,7 +137,7 @@ pub fn be_the_child(work_ms: Option<u32>) {
     pipes.send(who::pid());
     let reading = waiting!("read");
     let line = pipes.receive();
-    drop(reading);
+    reading.end();
 
     if let Some(work_ms) = work_ms {
         let line = line.unwrap_or_else(|| "end of file".to_owned());
@@ -149,7 +149,7 @@ pub fn be_the_child(work_ms: Option<u32>) {
         fact!("new_parent", who::ppid());
         let work = span!("work");
         thread::sleep(Duration::from_millis(work_ms.into()));
-        drop(work);
+        work.end();
         pipes.send(GOES_ON);
     } else {
         // The signal is on its way; if it does not come, this is the end too.
@@ -288,14 +288,14 @@ impl Family {
     fn ends(&mut self, case: &str) -> Result<()> {
         let joining = waiting!("join");
         let main = self.main.join()?;
-        drop(joining);
+        joining.end();
         report!("{}: {main}", self.main.name());
         let reading = waiting!("read");
         let mut said = String::new();
         self.news
             .read_to_string(&mut said)
             .context("failed to read")?;
-        drop(reading);
+        reading.end();
         let name = self.main.name().replace("main", "child");
         let end = end_of_orphan(self.child, &name)?;
         report!("{name}: {end}");

@@ -137,6 +137,7 @@ impl Process {
     /// # Errors
     /// When it was started before, when the function is not among those of
     /// [`child_main`](crate::child::child_main), when the system refuses a process.
+    #[track_caller]
     pub fn start(&mut self) -> Result<()> {
         ensure!(self.started.is_none(), "{}: started already", self.name);
         let target = self.target;
@@ -215,6 +216,7 @@ impl Process {
     ///
     /// # Errors
     /// When it was not started, when the system refuses.
+    #[track_caller]
     pub fn join(&mut self) -> Result<ExitStatus> {
         let Some(started) = &mut self.started else {
             bail!("{}: join before start", self.name);
@@ -233,6 +235,7 @@ impl Process {
     ///
     /// # Errors
     /// When it was not started, when the system refuses.
+    #[track_caller]
     pub fn join_timeout(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         ensure!(self.started.is_some(), "{}: join before start", self.name);
         let start = Instant::now();
@@ -246,6 +249,7 @@ impl Process {
     ///
     /// # Errors
     /// When the system cannot tell.
+    #[track_caller]
     pub fn is_alive(&mut self) -> Result<bool> {
         let Some(started) = &mut self.started else {
             return Ok(false);

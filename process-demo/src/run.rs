@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<()> {
 
     let joining = waiting!("join");
     let status = process.join()?;
-    drop(joining);
+    joining.end();
     report!("{} has ended, {status}", process.name());
 
     judge(options, pid, status);

@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<()> {
     child.send("go on")?;
     let joining = waiting!("join");
     child.join()?;
-    drop(joining);
+    joining.end();
     fact!("parent_saw", number.load(SeqCst));
     write(number, before + options.first, step);
     fact!("sum", number.load(SeqCst));
@@ -90,7 +90,7 @@ pub fn run(options: &Options) -> Result<()> {
     for _ in 0..options.times {
         number.fetch_add(1, SeqCst);
     }
-    drop(adding);
+    adding.end();
     child.join()?;
     let sum = number.load(SeqCst);
     report!("2 × {} atomic additions: {sum}", options.times);
@@ -174,7 +174,7 @@ fn with_shared(work: impl FnOnce(&AtomicI64)) -> ExitCode {
         Ok((mut pipes, shared)) => {
             let waiting = waiting!("wait");
             let told = pipes.receive();
-            drop(waiting);
+            waiting.end();
             if told.is_some() {
                 work(shared.get());
             }

@@ -85,6 +85,7 @@ impl Again {
     ///
     /// # Errors
     /// When the system refuses it.
+    #[track_caller]
     pub fn start(role: &str, part: &str) -> Result<Self> {
         Self::start_as(about_to_spawn(role)?, role, part, Stdio::piped())
     }
@@ -94,6 +95,7 @@ impl Again {
     ///
     /// # Errors
     /// When the system refuses it.
+    #[track_caller]
     pub fn leave_behind(role: &str, part: &str) -> Result<()> {
         let start = about_to_spawn(role)?.may_outlive_its_parent();
         let child = Self::start_as(start, role, part, Stdio::inherit())?;
@@ -147,6 +149,7 @@ impl Again {
     ///
     /// # Errors
     /// When it cannot be waited for.
+    #[track_caller]
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.guard.reap(|_| self.process.wait())
     }
@@ -155,6 +158,7 @@ impl Again {
     ///
     /// # Errors
     /// When it cannot be waited for.
+    #[track_caller]
     pub fn end(mut self) -> Result<ExitStatus> {
         self.stdin = None;
         self.wait()

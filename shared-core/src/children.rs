@@ -11,6 +11,7 @@ use crate::who;
 use anyhow::{Context, Result, ensure};
 use std::fmt;
 use std::io;
+use std::panic::Location;
 use std::process::{self, Command, ExitStatus};
 
 pub use crate::platform::{BreakOff, FromChild, Pid, StopReading, become_program};
@@ -27,13 +28,19 @@ pub use crate::platform::{BreakOff, FromChild, Pid, StopReading, become_program}
 /// error), and when there are [`MOST_CHILDREN`](crate::ending::MOST_CHILDREN)
 /// children.
 #[cfg(unix)]
+#[track_caller]
 pub fn about_to_fork(role: &str) -> Result<Start> {
     match platform::threads() {
         Some(count) if count > 1 => {
             anyhow::bail!("fork: this process has {count} threads; fork before you start one")
         }
-        _ => start("fork", role),
+        _ => {}
     }
+    let start = start("fork", role)?;
+    Ok(Start {
+        is_a_copy: true,
+        ..start
+    })
 }
 
 /// Before spawn: keeps the run from ending until the child, called `role`, is
@@ -41,10 +48,12 @@ pub fn about_to_fork(role: &str) -> Result<Start> {
 ///
 /// # Errors
 /// When there are [`MOST_CHILDREN`](crate::ending::MOST_CHILDREN) children.
+#[track_caller]
 pub fn about_to_spawn(role: &str) -> Result<Start> {
     start("spawn", role)
 }
 
+#[track_caller]
 fn start(call: &str, role: &str) -> Result<Start> {
     Ok(Start {
         starting: Starting::begin().with_context(|| format!("failed to {call} {role}"))?,
@@ -54,6 +63,8 @@ fn start(call: &str, role: &str) -> Result<Start> {
         // by the thread that is there as long as the process.
         ends_with: who::is_main_thread().then(who::pid),
         may_outlive: false,
+        is_a_copy: false,
+        place: Location::caller(),
     })
 }
 
@@ -89,6 +100,10 @@ pub struct Start {
     /// The parent, if the child ends with the thread that makes it.
     ends_with: Option<u32>,
     may_outlive: bool,
+    /// fork makes a copy, which goes on where its parent does.
+    is_a_copy: bool,
+    /// The line of source.
+    place: &'static Location<'static>,
 }
 
 impl Start {
@@ -137,7 +152,12 @@ impl Start {
         } else {
             Some(self.starting.made(pid))
         };
-        report::started(pid.unsigned_abs(), &self.role);
+        report::started(
+            pid.unsigned_abs(),
+            &self.role,
+            self.is_a_copy,
+            Some(self.place),
+        );
         Child {
             pid,
             place,
@@ -150,13 +170,14 @@ impl Start {
     /// it returns (101 after a panic), never returning into code that is its
     /// parent's. It starts with default signals.
     #[cfg(unix)]
+    #[track_caller]
     pub fn in_child(self, body: impl FnOnce() -> i32) -> ! {
         if let Some(parent) = self.ends_with {
             platform::die_with(parent);
         }
         crate::ending::forget_parents_children();
         platform::default_signals();
-        report::begin_part(&self.role);
+        report::begin_part(&self.role, Some(Location::caller()));
         let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         report::close_lane();
         crate::ending::sweep(); // its own children go with it
@@ -214,6 +235,7 @@ impl Child {
     /// # Errors
     /// That of `wait`; and when the child was reaped before, since its PID may
     /// be another process's now.
+    #[track_caller]
     pub fn reap<S: WaitStatus, E: Into<anyhow::Error>>(
         &mut self,
         wait: impl FnOnce(Pid) -> Result<S, E>,
@@ -231,7 +253,12 @@ impl Child {
             if let Some(place) = self.place {
                 place.empty(self.pid);
             }
-            report::reaped(self.pid.unsigned_abs(), &self.role, &end);
+            report::reaped(
+                self.pid.unsigned_abs(),
+                &self.role,
+                &end,
+                Some(Location::caller()),
+            );
         }
         Ok(status)
     }
@@ -254,7 +281,7 @@ impl Drop for Child {
             let end = kill_and_reap(self.pid).and_then(|status| status.end());
             place.empty(self.pid);
             if let Some(end) = end {
-                report::reaped(self.pid.unsigned_abs(), &self.role, &end);
+                report::reaped(self.pid.unsigned_abs(), &self.role, &end, None);
             }
         }
     }

@@ -4,6 +4,7 @@
 mod all;
 mod command;
 mod lesson;
+mod page;
 mod predict;
 mod replay;
 mod run;
@@ -104,6 +105,10 @@ impl std::error::Error for BadUsage {}
 /// The options of every demo, before or after the lesson's name.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches, as a person types them"
+)]
 struct Options {
     /// Print events and checks as JSON, one object per line, nothing else
     #[arg(long, global = true)]
@@ -111,6 +116,9 @@ struct Options {
     /// Write the timeline as a picture
     #[arg(long, global = true, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Write the run as a page: in slow motion, beside its source
+    #[arg(long, global = true, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write the events for a trace viewer such as Perfetto
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -127,6 +135,9 @@ struct Options {
     /// The process that runs all lessons, this one among them
     #[arg(long, global = true, hide = true, value_name = "PID")]
     started_by: Option<u32>,
+    /// Stdin is a file in which that process wants the run, for its page
+    #[arg(long, global = true, hide = true)]
+    part_of_page: bool,
 }
 
 const FAILED: u8 = 1;
@@ -189,7 +200,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
             let one = "--predict, --svg and --trace take one lesson, not all";
             return Ok(bad_usage(one));
         }
-        return run_all(&names, &options);
+        return run_all::<L>(command, &names, &options);
     }
     let name = chosen.unwrap_or(&names[0]);
     let lesson = match chosen {
@@ -198,6 +209,8 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
     };
 
     let targets = targets(&options)?;
+    let part_of_page = options.part_of_page.then(platform::take_stdin).transpose();
+    let part_of_page = part_of_page.context("failed to open stdin")?;
     let given = chosen_options(command, matches, name);
     let mut predictions = Vec::new();
     if options.predict {
@@ -234,6 +247,7 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
         text,
         given,
         predictions,
+        part_of_page,
         slow: options.slow,
     };
     let status = run_lesson(session, about, &lesson, targets)?;
@@ -246,7 +260,12 @@ fn try_main<L: Lessons>(command: &Command, matches: &ArgMatches) -> Result<u8> {
 /// The files that are to be written.
 fn targets(options: &Options) -> Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
-    for (option, path) in [("--svg", &options.svg), ("--trace", &options.trace)] {
+    let files = [
+        ("--svg", &options.svg),
+        ("--html", &options.html),
+        ("--trace", &options.trace),
+    ];
+    for (option, path) in files {
         let Some(path) = path else { continue };
         let target = Target::open(option, path)?;
         if let Some(other) = target.shares_with(&targets)? {

@@ -20,8 +20,9 @@ use crate::{cause, complain, who};
 use anyhow::Result;
 pub use clock::{Offset, clock};
 pub use event::{End, Event, Phase};
+pub(crate) use lane::Place;
 pub(crate) use lane::close_lane;
-use lane::{arg, cpu, record};
+use lane::{arg, at, cpu, record, record_from_nowhere};
 use log::LOG;
 use serde_json::{Map, Value};
 use session::Speaker;
@@ -98,25 +99,35 @@ pub struct Span(());
 
 impl Span {
     /// Begins a span; see [`span!`](crate::span!).
+    #[track_caller]
     pub fn begin(name: fmt::Arguments<'_>) -> Self {
         record(Phase::Begin, "span", &name.to_string(), cpu());
         Self(())
     }
 
     /// Begins to wait; see [`waiting!`](crate::waiting!).
+    #[track_caller]
     pub fn wait(name: fmt::Arguments<'_>) -> Self {
         record(Phase::Begin, "wait", &name.to_string(), cpu());
         Self(())
+    }
+
+    /// Ends it here: as `drop` does, and the event tells the line of source.
+    #[track_caller]
+    pub fn end(self) {
+        record(Phase::End, "span", "", cpu());
+        std::mem::forget(self);
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        record(Phase::End, "span", "", cpu());
+        record_from_nowhere(Phase::End, "span", "", cpu());
     }
 }
 
 /// See [`report!`](crate::report!).
+#[track_caller]
 pub fn report(text: fmt::Arguments<'_>) {
     let text = text.to_string();
     let session = session::session();
@@ -143,23 +154,27 @@ pub fn in_a_run() -> bool {
 }
 
 /// See [`moment!`](crate::moment!).
+#[track_caller]
 pub fn moment(label: fmt::Arguments<'_>) {
     record(Phase::Instant, "moment", &label.to_string(), Map::new());
 }
 
 /// Marks that `work` waits in a queue from here on, until a thread begins a span of
 /// the same name. The pictures give the queue a lane of its own.
+#[track_caller]
 pub fn queued(work: fmt::Arguments<'_>) {
     record(Phase::Instant, "queued", &work.to_string(), Map::new());
 }
 
 /// Records that this process could not do its part: the run fails with `error`, and
 /// is not judged.
+#[track_caller]
 pub fn failed(error: impl fmt::Display) {
     record(Phase::Instant, "error", &cause(error), Map::new());
 }
 
 /// See [`fact!`](crate::fact!).
+#[track_caller]
 pub fn fact(name: fmt::Arguments<'_>, value: impl Into<Value>) {
     record(
         Phase::Instant,
@@ -172,6 +187,7 @@ pub fn fact(name: fmt::Arguments<'_>, value: impl Into<Value>) {
 /// Records a measurement: the pictures draw a bar for it, and its median and quartiles
 /// are facts, for `fork, 64 MiB` these: `fork_64_mib_median_us`, `…_lower_quartile_us`
 /// and `…_upper_quartile_us`.
+#[track_caller]
 pub fn measured(what: &str, measured: &Measurement) {
     let times = [
         ("median_us", measured.median),
@@ -189,6 +205,7 @@ pub fn measured(what: &str, measured: &Measurement) {
 }
 
 /// See [`check!`](crate::check!).
+#[track_caller]
 pub fn check(text: &str, ok: bool, expected: Value, seen: Value) {
     // What was never seen is never right.
     let mut args = arg("ok", ok && !seen.is_null());
@@ -200,6 +217,7 @@ pub fn check(text: &str, ok: bool, expected: Value, seen: Value) {
 /// several. A fact that never arrived is a failed check (one, however often it is
 /// asked for), and `Value::Null`:
 /// a child that died early cannot pass.
+#[track_caller]
 pub fn require(name: &str) -> Value {
     static MISSING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let value = LOG.get().map_or(Ok(None), |log| log.fact(name));
@@ -233,18 +251,23 @@ pub(crate) fn all_events() -> Result<(Arc<Vec<Event>>, Vec<String>)> {
     Ok((events, LOG.get().map(log::Log::cut_off).unwrap_or_default()))
 }
 
-/// Marks in the child's own lane that its parent has started it. `role` is
-/// what the child is called, in case that it never comes to say so itself.
-pub(crate) fn started(child: u32, role: &str) {
-    mark(child, "started", role, arg("by", who::tid()));
+/// Marks in the child's own lane that its parent has started it, at this line of source;
+/// a copy of its parent begins there, too. `role` is what the child is called, in case
+/// that it never comes to say so itself.
+pub(crate) fn started(child: u32, role: &str, is_a_copy: bool, place: Place) {
+    let mut args = arg("by", who::tid());
+    if is_a_copy {
+        args.extend(arg("how", "fork"));
+    }
+    mark(child, "started", role, at(args, place));
 }
 
 /// Marks in the child's own lane that its parent has reaped it, and how it had
 /// ended: between its last event and this one it was a zombie, or was killed.
-pub(crate) fn reaped(child: u32, role: &str, end: &End) {
+pub(crate) fn reaped(child: u32, role: &str, end: &End, place: Place) {
     let mut args = arg("by", who::tid());
     args.extend([end.arg()]);
-    mark(child, "reaped", role, args);
+    mark(child, "reaped", role, at(args, place));
 }
 
 fn mark(child: u32, category: &str, role: &str, args: Map<String, Value>) {

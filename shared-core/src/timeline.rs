@@ -3,6 +3,8 @@
 //! as data ([`json_lines`], [`trace`]).
 
 mod bars;
+mod drawing;
+pub(crate) mod page;
 mod sheet;
 pub mod svg;
 pub mod text;
@@ -425,6 +427,12 @@ impl Lane {
         let name = &self.life.name;
         let digit = name.chars().last().filter(char::is_ascii_digit);
         digit.or_else(|| name.chars().next())
+    }
+
+    /// [`Event::process`] and [`Event::thread`] of its events.
+    fn key(&self) -> (u32, Option<u64>) {
+        let thread = (self.tid != u64::from(self.pid)).then_some(self.tid);
+        (self.process, thread)
     }
 
     /// How long.

@@ -89,6 +89,7 @@ impl Lessons for Lesson {
         let (source, snippet, text) = ("", "", "");
         Files {
             source,
+            source_text: text,
             snippet,
             text,
         }

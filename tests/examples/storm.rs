@@ -189,6 +189,7 @@ mod storm {
         fn files(&self) -> Files {
             Files {
                 source: "examples/storm.rs",
+                source_text: "",
                 snippet: "examples/storm.rs",
                 text: "",
             }
@@ -261,7 +262,7 @@ mod storm {
     fn garble(with_a_kill: bool) -> Result<()> {
         let log = std::fs::read_dir("/proc/self/fd")?.flatten().find(|entry| {
             let target = std::fs::read_link(entry.path()).unwrap_or_default();
-            target.to_string_lossy().contains("event-log")
+            target.to_string_lossy().contains("memfd:run")
         });
         let log = log.context("no event log among the descriptors")?;
         let mut log = File::options().append(true).open(log.path())?;

@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
         rounds += 1;
     }
-    drop(measuring);
+    measuring.end();
     let idle = idle_memory(&mut helpers[0])?;
     for helper in helpers {
         helper.0.end()?;

@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
         drop(here);
         let waiting = waiting!("all");
         let _ = arrivals.iter().take(options.threads.into()).count();
-        drop(waiting);
+        waiting.end();
         Ok::<_, Error>(listed_by_the_kernel())
     })?; // the scope has joined them
 

@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
     drop(stop);
     let joining = waiting!("join");
     let joined = adder.join();
-    drop(joining);
+    joining.end();
     let sum = joined.unwrap_or_else(|panic| resume_unwind(panic));
     report!("adder has ended, it returned {sum}");
     fact!("sum", sum);
@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<()> {
     let panicker = start("panicker", || -> i32 { panic!("{MESSAGE}") })?;
     let joining = waiting!("join");
     let joined = panicker.join();
-    drop(joining);
+    joining.end();
     if let Err(panic) = joined {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.unwrap_or_default();
@@ -98,7 +98,7 @@ fn with_a_limit(limit: Duration) -> Result<()> {
     let begin = Instant::now();
     let joining = waiting!("join, with a limit");
     let in_time = end.recv_timeout(limit) != Err(RecvTimeoutError::Timeout);
-    drop(joining);
+    joining.end();
     fact!("waited_ms", begin.elapsed().as_secs_f64() * 1e3);
     report!("waited {limit:?}: slow has ended: {in_time}");
     fact!("ended_in_time", in_time);
@@ -106,7 +106,7 @@ fn with_a_limit(limit: Duration) -> Result<()> {
     drop(stop);
     let joining = waiting!("join");
     slow.join().unwrap_or_else(|panic| resume_unwind(panic));
-    drop(joining);
+    joining.end();
     report!("it was told to stop, and has ended");
     Ok(())
 }
@@ -123,14 +123,14 @@ fn by_another_thread() -> Result<()> {
         let second = second.spawn_scoped(scope, move || {
             let joining = waiting!("join first");
             first.join().unwrap_or_else(|panic| resume_unwind(panic));
-            drop(joining);
+            joining.end();
             report!("{GOES_ON}");
         });
         drop(stop);
         let second = second.context("failed to start the thread second")?;
         let joining = waiting!("join second");
         second.join().unwrap_or_else(|panic| resume_unwind(panic));
-        drop(joining);
+        joining.end();
         Ok(())
     })
 }

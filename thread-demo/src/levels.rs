@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> Result<()> {
     // SAFETY: the thread was created just now, and is joined this once.
     let error = unsafe { libc::pthread_join(thread, null_mut()) };
     succeeded(error).context("failed to join a thread (pthread_join)")?;
-    drop(joining);
+    joining.end();
     report!("low: {number}² = {}", work.square);
     fact!("low_square", work.square);
 
@@ -82,7 +82,7 @@ pub fn run(options: &Options) -> Result<()> {
     let handle = thread.as_pthread_t();
     let joining = waiting!("join");
     let joined = thread.join();
-    drop(joining);
+    joining.end();
     let (square, itself) = joined.unwrap_or_else(|panic| resume_unwind(panic));
     report!("high: {number}² = {square}");
     fact!("high_square", square);

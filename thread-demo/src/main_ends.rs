@@ -130,7 +130,7 @@ pub fn maker_ends(_: Input) -> Result<()> {
         let made = made.spawn(move || {
             let waiting = waiting!("maker");
             let _ = told_to_go_on.recv();
-            drop(waiting);
+            waiting.end();
             report!("{MAKER_HAS_ENDED}");
         });
         let made = made.context("failed to start a thread")?;
@@ -152,7 +152,7 @@ pub fn parent_ends(mut input: Input) -> Result<()> {
     input
         .read_line(&mut String::new())
         .context("failed to read")?;
-    drop(waiting);
+    waiting.end();
     moment!("return");
     Ok(())
 }
@@ -164,7 +164,7 @@ pub fn be_the_child(mut input: Input) -> Result<()> {
     say(who::pid());
     let waiting = waiting!("parent");
     let _ = input.read(&mut [0]); // it ends with the parent
-    drop(waiting);
+    waiting.end();
     // Who ends closes its files first; then its children get another parent.
     let start = Instant::now();
     while parent.is_some() && who::ppid() == parent && start.elapsed() < A_SECOND {

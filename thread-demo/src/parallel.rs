@@ -110,7 +110,7 @@ pub fn run(options: &Options) -> Result<()> {
     let handing = waiting!("hand-overs");
     let together = cpus.one().map(|cpu| hand_over(FEW, [Some(cpu); 2]));
     let apart = cpus.are_several().then(|| hand_over_apart(&cpus));
-    drop(handing);
+    handing.end();
     judge(options, &cpus, together.transpose()?, apart.transpose()?)
 }
 

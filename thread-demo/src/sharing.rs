@@ -88,7 +88,7 @@ pub fn run(options: &Options) -> Result<()> {
         };
         let reaping = waiting!("waitpid");
         child.reap(|pid| waitpid(pid, None))?;
-        drop(reaping);
+        reaping.end();
         mine.values()
     };
     #[cfg(not(unix))]
@@ -101,7 +101,7 @@ pub fn run(options: &Options) -> Result<()> {
     let thread = thread.context("failed to start a thread")?;
     let joining = waiting!("join");
     thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-    drop(joining);
+    joining.end();
     let after_thread = mine.values();
 
     let addresses = mine.addresses(&value);

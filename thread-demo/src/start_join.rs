@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> Result<()> {
     let joining = waiting!("join");
     // If the thread panicked, so do we.
     thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-    drop(joining);
+    joining.end();
     report!("{JOINED}");
 
     judge(count)

@@ -187,7 +187,7 @@ fn wait_and_spin<'scope>(scope: &'scope Scope<'scope, '_>) -> Result<Used> {
     let spinning = start(scope, "spinning", move || spin(&full))?;
     let stopped = waiting!("spinning");
     let _ = is_full.recv();
-    drop(stopped);
+    stopped.end();
     let state = tids.recv().ok().and_then(state_of);
     drop(stop);
     let joined = [waiting, spinning].map(ScopedJoinHandle::join);

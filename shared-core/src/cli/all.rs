@@ -1,14 +1,25 @@
 //! All lessons of a demo in turn.
 
-use super::{FAILED, INTERRUPTED, Options};
+use super::lesson::Text;
+use super::{FAILED, INTERRUPTED, Lessons, Options, targets};
 use crate::children::{WaitStatus, about_to_spawn};
+use crate::platform::unnamed_file;
 use crate::report::{CLOSED_PIPE, End};
+use crate::timeline::page::html;
 use crate::{complain, ending, who};
 use anyhow::{Context, Result};
+use serde_json::json;
+use std::io::{Read, Seek};
 
 /// Runs each lesson in a process of its own, so that no thread of one stands in
 /// the way of another's fork, and returns the worst exit status.
-pub(super) fn run_all(names: &[String], options: &Options) -> Result<u8> {
+pub(super) fn run_all<L: Lessons>(
+    demo: &clap::Command,
+    names: &[String],
+    options: &Options,
+) -> Result<u8> {
+    let mut page = targets(options)?.pop();
+    let mut runs = Vec::new();
     ending::begin_run().context("failed to catch signals")?;
     ending::send_signals_on();
     let program = std::env::current_exe().context("failed to find this program")?;
@@ -18,6 +29,13 @@ pub(super) fn run_all(names: &[String], options: &Options) -> Result<u8> {
         command.args([name, "--started-by", &who::pid().to_string()]);
         command.args(options.json.then_some("--json"));
         command.args(options.slow.map(|seconds| format!("--slow={seconds}")));
+
+        let part = page.as_ref().map(|_| unnamed_file()).transpose();
+        let part = part.context("failed to make a file")?;
+        if let Some(part) = &part {
+            let part = part.try_clone().context("failed to duplicate a file")?;
+            command.arg("--part-of-page").stdin(part);
+        }
 
         let start = about_to_spawn(name)?;
         let mut process = command
@@ -29,18 +47,36 @@ pub(super) fn run_all(names: &[String], options: &Options) -> Result<u8> {
         if let Some(signal) = ending::sent_on() {
             return Ok(u8::try_from(128 + signal).unwrap_or(FAILED));
         }
-        let status = match status.end() {
-            Some(End::Exited(status)) => u8::try_from(status).unwrap_or(FAILED),
+        let ended = status.end();
+        let status = match &ended {
+            Some(End::Exited(status)) => u8::try_from(*status).unwrap_or(FAILED),
             end => {
-                let how = end.map(|end| end.to_string()).unwrap_or_default();
+                let how = end.as_ref().map(End::to_string).unwrap_or_default();
                 complain(format_args!("{name}: {how}"));
                 FAILED
             }
         };
+        if let Some(mut part) = part {
+            let mut run = String::new();
+            part.rewind().context("failed to read a run")?;
+            part.read_to_string(&mut run)
+                .context("failed to read a run")?;
+            if run.is_empty() {
+                // It had no time to say more.
+                let text = Text::of(demo.find_subcommand(name).unwrap_or(demo));
+                let title = format!("{} {name}: {}", L::DEMO, text.claim);
+                run =
+                    json!({"title": title, "ended": ended.map(|end| end.to_string())}).to_string();
+            }
+            runs.push(run);
+        }
         worst = worst.max(status);
         if i32::from(status) == CLOSED_PIPE || status == INTERRUPTED {
             return Ok(status);
         }
+    }
+    if let Some(page) = &mut page {
+        page.write(&html(&format!("{}: {}", L::DEMO, L::ABOUT), &runs))?;
     }
     Ok(worst)
 }

@@ -1,18 +1,19 @@
 //! What a lesson says of itself: the doc comment of its options.
 
 use clap::Command;
+use serde::Serialize;
 use textwrap::WordSplitter;
 
 /// The doc comment of a lesson's options, paragraph by paragraph: the claim, why
 /// it comes out so, and what to try.
 pub(super) struct Text {
     pub(super) claim: String,
-    why: Vec<String>,
+    pub(super) why: Vec<String>,
     tries: Vec<String>,
 }
 
 const TRY: &str = "Try: ";
-const ORDER: &str = "Concurrent lines may appear in a different order on your machine.";
+pub(super) const ORDER: &str = "Concurrent lines may appear in a different order on your machine.";
 
 impl Text {
     pub(super) fn of(lesson: &Command) -> Self {
@@ -26,6 +27,11 @@ impl Text {
             why,
             tries,
         }
+    }
+
+    /// The command lines to try.
+    pub(super) fn tries(&self) -> Vec<&str> {
+        self.tries.iter().map(|line| &line[TRY.len()..]).collect()
     }
 
     /// What follows the checks of a run, in lines of `width` columns at most.
@@ -44,7 +50,7 @@ impl Text {
             text += &format!("\n{}\n", fill(ORDER, width));
         }
         let indent = format!("\n{:1$}", "", TRY.len());
-        let tries: Vec<&str> = self.tries.iter().map(|line| &line[TRY.len()..]).collect();
+        let tries = self.tries();
         if !tries.is_empty() {
             text += &format!("\n{TRY}{}\n", tries.join(&indent));
         }
@@ -66,10 +72,12 @@ fn fill(text: &str, width: usize) -> String {
 
 /// Where a lesson stands, and the program to copy; made by
 /// [`files!`](crate::files!).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Files {
     /// The lesson, in the folder of its demo.
     pub source: &'static str,
+    /// What stands there.
+    pub source_text: &'static str,
     /// The program to copy, in the folder of the demo.
     pub snippet: &'static str,
     /// What stands in it.
@@ -84,6 +92,7 @@ macro_rules! files {
     ($source:literal, $snippet:literal) => {
         $crate::cli::Files {
             source: concat!("src/", $source, ".rs"),
+            source_text: include_str!(concat!($source, ".rs")),
             snippet: concat!("examples/", $snippet, ".rs"),
             text: include_str!(concat!("../examples/", $snippet, ".rs")),
         }

@@ -48,7 +48,7 @@ impl Prediction {
     pub(super) fn ask(questions: &[Question], options: &Map<String, Value>) -> Result<Vec<Self>> {
         let mut predictions = Vec::new();
         for about in questions {
-            let question = fill_in(about.text, options);
+            let question = about.about(options);
             let what = match about.choices {
                 [] => "a number".to_owned(),
                 choices => choices.join(" / "),
@@ -119,6 +119,14 @@ impl Prediction {
 }
 
 impl Question {
+    /// What is asked of a run with these options.
+    pub(super) fn about(&self, options: &Map<String, Value>) -> String {
+        let fill_in = |text: String, (name, value): (&String, &Value)| {
+            text.replace(&format!("{{{name}}}"), &in_words(value))
+        };
+        options.iter().fold(self.text.to_owned(), fill_in)
+    }
+
     /// Takes an answer, which is one of `what`. A person at a terminal is asked again.
     fn answer(&self, what: &str) -> Result<Option<String>> {
         loop {
@@ -164,12 +172,6 @@ impl Question {
             choices => choices.contains(&answer),
         }
     }
-}
-
-fn fill_in(text: &str, options: &Map<String, Value>) -> String {
-    options.iter().fold(text.to_owned(), |text, (name, value)| {
-        text.replace(&format!("{{{name}}}"), &in_words(value))
-    })
 }
 
 fn in_words(value: &Value) -> String {

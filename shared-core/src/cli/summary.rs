@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 pub(super) struct Summary {
     demo: &'static str,
     lesson: String,
-    options: Map<String, Value>,
+    pub(super) options: Map<String, Value>,
     pub(super) ok: bool,
     checks: Vec<Check>,
     /// How many records of the event log were cut off, since their process was
@@ -96,24 +96,50 @@ impl Summary {
         self.predictions = predictions;
     }
 
-    /// The command line of the same run.
+    /// The same run, once more.
     fn again(&self) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap_or_default());
         command.args([&self.lesson, "--json"]).stdin(Stdio::null());
+        command.args(self.given());
+        command
+    }
+
+    /// What a person types for the same run.
+    pub(super) fn command_line(&self) -> String {
+        let plain = |c: char| c.is_alphanumeric() || "-_=./,:+@%".contains(c);
+        let word = |word: &str| {
+            let is_plain = !word.is_empty() && word.chars().all(plain);
+            let quoted = || format!("'{}'", word.replace('\'', r"'\''"));
+            if is_plain { word.to_owned() } else { quoted() }
+        };
+        let mut line = format!("cargo run -p {} -- {}", self.demo, self.lesson);
+        for given in self.given() {
+            line += " ";
+            line += &match given.split_once('=') {
+                Some((name, value)) if !value.starts_with('-') => format!("{name} {}", word(value)),
+                _ => word(&given),
+            };
+        }
+        line
+    }
+
+    /// The options of the lesson, as words.
+    fn given(&self) -> Vec<String> {
+        let mut words = Vec::new();
         for (name, value) in &self.options {
             let name = name.replace('_', "-");
             if let Some(is_on) = value.as_bool() {
-                command.args(is_on.then(|| format!("--{name}")));
+                words.extend(is_on.then(|| format!("--{name}")));
                 continue;
             }
             let values = value.as_array().map(Vec::as_slice);
             for value in values.unwrap_or(std::slice::from_ref(value)) {
                 let text = value.as_str().map(str::to_owned);
                 let value = text.unwrap_or_else(|| value.to_string());
-                command.arg(format!("--{name}={value}"));
+                words.push(format!("--{name}={value}"));
             }
         }
-        command
+        words
     }
 
     /// What was predicted, and what the run has shown.

@@ -65,9 +65,9 @@ impl Target {
         self.option
     }
 
-    /// Whether a timeline is drawn there.
+    /// Whether the timeline is drawn there.
     pub(super) fn is_a_picture(&self) -> bool {
-        self.option == "--svg"
+        self.option != "--trace"
     }
 
     /// # Errors

@@ -1,10 +1,11 @@
 //! Tools: commands of a demo that are no lessons.
 
+use super::page::Shown;
 use super::summary::Summary;
 use super::targets::Target;
 use super::{print, wants_colour};
 use crate::report::Event;
-use crate::timeline::{self, Timeline, svg, text};
+use crate::timeline::{self, Timeline, page, svg, text};
 use crate::who;
 use anyhow::Result;
 use clap::{ArgMatches, Command};
@@ -70,9 +71,11 @@ impl Observed {
             let _ = (&stderr).write_all(format!("\n{title}\n{picture}{checks}").as_bytes());
         }
         for mut target in targets {
-            target.write(&match &timeline {
-                Some(timeline) if target.is_a_picture() => {
-                    svg::draw(timeline, &title, &who::machine())
+            target.write(&match (target.option(), &timeline) {
+                ("--svg", Some(timeline)) => svg::draw(timeline, &title, &who::machine()),
+                ("--html", Some(timeline)) => {
+                    let shown = Shown::new(&title, None, &summary, events, timeline);
+                    page::html(&title, &[shown.to_json()])
                 }
                 _ => timeline::trace(events),
             })?;

@@ -5,7 +5,9 @@ mod files;
 mod signals;
 
 pub use files::{BreakOff, FromChild, StopReading, redirect_stdout_to_stderr, take_stdin};
-pub(crate) use files::{EventLog, Handles, Link, Output, ToChild, receive, standard_files};
+pub(crate) use files::{
+    EventLog, Handles, Link, Output, ToChild, receive, standard_files, unnamed_file,
+};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};

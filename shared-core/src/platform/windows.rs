@@ -233,6 +233,11 @@ pub fn take_stdin() -> io::Result<File> {
     exchange(STD_INPUT_HANDLE, nothing.as_raw_handle())
 }
 
+/// A file that is gone with the last process that holds it.
+pub(crate) fn unnamed_file() -> io::Result<File> {
+    tempfile::tempfile()
+}
+
 /// Copies of stdout and stderr.
 pub(crate) fn standard_files() -> io::Result<[File; 2]> {
     let stdout = io::stdout().as_handle().try_clone_to_owned()?;
@@ -270,7 +275,7 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     pub(crate) fn create() -> io::Result<Self> {
-        let file = tempfile::tempfile()?;
+        let file = unnamed_file()?;
         // SAFETY: no attributes, no name; the call has no other conditions.
         let mutex = unsafe { CreateMutexW(null_mut(), 0, null_mut()) };
         if mutex.is_null() {

@@ -5,6 +5,7 @@ use super::log::{LOG, Log};
 use crate::who;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
+use std::panic::Location;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,16 +26,49 @@ thread_local! {
 static OPEN: Mutex<usize> = Mutex::new(0);
 static CLOSED: Condvar = Condvar::new();
 
-/// Appends an event of the calling thread, and returns its time in
-/// microseconds.
+/// Appends an event of the calling thread, with the line of source that it comes from,
+/// and returns its time in microseconds.
+#[track_caller]
 pub(super) fn record(phase: Phase, category: &str, name: &str, args: Map<String, Value>) -> f64 {
+    let place = Some(Location::caller());
     let Some(log) = LOG.get() else { return 0.0 };
-    append(log, phase, category, name, lane(log), args)
+    append(
+        log,
+        phase,
+        category,
+        name,
+        lane(log, place),
+        at(args, place),
+    )
 }
 
-/// The PID and the TID of the calling thread, whose lane begins here if it has not
-/// begun.
-pub(super) fn lane(log: &Log) -> (u32, u64) {
+/// The same, where no line of source is at work: a span ends with its block.
+pub(super) fn record_from_nowhere(
+    phase: Phase,
+    category: &str,
+    name: &str,
+    args: Map<String, Value>,
+) {
+    let Some(log) = LOG.get() else { return };
+    append(log, phase, category, name, lane(log, None), args);
+}
+
+/// `args`, with a line of source: `fork-demo/src/returns_twice.rs:71`.
+pub(super) fn at(args: Map<String, Value>, place: Place) -> Map<String, Value> {
+    let mut args = args;
+    if let Some(place) = place {
+        let file = place.file().replace('\\', "/");
+        args.insert("at".to_owned(), format!("{file}:{}", place.line()).into());
+    }
+    args
+}
+
+/// A line of source, if one is at work.
+pub(crate) type Place = Option<&'static Location<'static>>;
+
+/// The PID and the TID of the calling thread, whose lane begins here, at `place`, if it
+/// has not begun.
+pub(super) fn lane(log: &Log, place: Place) -> (u32, u64) {
     // Asked for each event: this may be a child that came from a fork of which
     // nobody told us, with a copy of its parent's lane.
     let pid = who::pid();
@@ -45,7 +79,7 @@ pub(super) fn lane(log: &Log) -> (u32, u64) {
             .filter(|lane| lane.pid == pid)
             .map(|lane| lane.tid);
         known.unwrap_or_else(|| {
-            let opened = Lane::open(log, pid);
+            let opened = Lane::open(log, pid, place);
             let tid = opened.tid;
             // A copy of the parent's lane ends without a word.
             drop(lane.replace(Some(opened)));
@@ -90,7 +124,7 @@ pub(super) fn cpu() -> Map<String, Value> {
 }
 
 impl Lane {
-    fn open(log: &Log, pid: u32) -> Self {
+    fn open(log: &Log, pid: u32, place: Place) -> Self {
         let (tid, name) = (who::tid(), who::name());
         let name_it = |kind| {
             let named = arg("name", name.as_str());
@@ -100,7 +134,14 @@ impl Lane {
             name_it("process_name");
         }
         name_it("thread_name");
-        append(log, Phase::Begin, "life", &name, (pid, tid), cpu());
+        append(
+            log,
+            Phase::Begin,
+            "life",
+            &name,
+            (pid, tid),
+            at(cpu(), place),
+        );
         *OPEN.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         let number = None;
         Self { pid, tid, number }
@@ -129,10 +170,10 @@ impl Drop for Lane {
     }
 }
 
-/// Begins the lane of the calling thread, if there is a run.
-pub(super) fn open_lane() {
+/// Begins the lane of the calling thread, at `place`, if there is a run.
+pub(super) fn open_lane(place: Place) {
     let Some(log) = LOG.get() else { return };
-    let lane = Lane::open(log, who::pid());
+    let lane = Lane::open(log, who::pid(), place);
     let _ = LANE.try_with(|place| drop(place.replace(Some(lane))));
 }
 

@@ -3,7 +3,7 @@
 
 use super::clock::Offset;
 use super::event::{Event, Phase};
-use super::lane::{arg, close_lane, lane_number, open_lane, record};
+use super::lane::{Place, arg, close_lane, lane_number, open_lane, record};
 use super::log::{LOG, Log};
 use crate::ending::{self, is_first_process, stop};
 use crate::platform::{self, Handles, Link, Output, ToChild, receive, take_stdin};
@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::panic::Location;
 use std::process::{Child, Command};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use textwrap::core::display_width;
@@ -67,7 +68,7 @@ pub(crate) fn begin(role: &str, settings: Settings) -> Result<&'static Session> 
     let output = Lines::Here(Output::stdout().context("failed to open stdout")?);
     LOG.get_or_init(|| log);
     let session = SESSION.get_or_init(|| Session { output, settings });
-    open_lane();
+    open_lane(None);
     Ok(session)
 }
 
@@ -321,6 +322,7 @@ pub fn about_run(role: &str, elsewhere: &Elsewhere, clock: &Offset) -> Option<St
 ///
 /// # Errors
 /// When `about` is no such thing, or this process is in a run already.
+#[track_caller]
 pub fn take_part_from_afar(
     about: &str,
     carry: impl Fn(&str) + Send + Sync + 'static,
@@ -352,14 +354,15 @@ pub fn carried(event: &str, launcher: u32) -> bool {
 }
 
 /// Takes part in a run.
+#[track_caller]
 fn enter(about: About, log: Log, output: Lines) -> Result<()> {
     if let Some(place) = about.elsewhere {
         who::set_elsewhere(place);
     }
-    let settings = about.settings;
+    let (settings, place) = (about.settings, Some(Location::caller()));
     let set = LOG.set(log).is_ok() && SESSION.set(Session { output, settings }).is_ok();
     ensure!(set, "this process is in a run already");
-    begin_part(&about.role);
+    begin_part(&about.role, place);
     Ok(())
 }
 
@@ -384,6 +387,7 @@ pub type Input = BufReader<File>;
 ///
 /// # Errors
 /// When what was handed on cannot be used.
+#[track_caller]
 pub fn take_part(
     mut args: impl Iterator<Item = std::ffi::OsString>,
 ) -> Result<Option<(Part, Input)>> {
@@ -429,10 +433,10 @@ pub fn take_part(
 }
 
 /// The part of a process other than the first one, in the role `role`.
-pub(crate) fn begin_part(role: &str) {
+pub(crate) fn begin_part(role: &str, place: Place) {
     who::set_role(role);
     super::lane::forget_parents_lanes();
-    open_lane();
+    open_lane(place);
 }
 
 impl Drop for Part {

@@ -32,7 +32,7 @@ impl Slices {
     pub fn begin() -> Self {
         let mut slices = Self { slices: Vec::new() };
         if let Some(log) = LOG.get() {
-            lane(log); // it begins before they do
+            lane(log, None); // it begins before they do
             slices.look();
         }
         slices
@@ -56,7 +56,7 @@ impl Slices {
 impl Drop for Slices {
     fn drop(&mut self) {
         let Some(log) = LOG.get() else { return };
-        let (pid, tid) = lane(log);
+        let (pid, tid) = lane(log, None);
         for slice in &self.slices {
             let (name, args) = match slice.cpu {
                 Some(cpu) => (format!("CPU {cpu}"), arg("cpu", cpu)),

@@ -3,6 +3,7 @@
 use super::sheet::{MARGIN, RIGHT, WIDTH, escape, width_of};
 use crate::pad;
 use crate::report::Event;
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write;
 use textwrap::core::display_width;
@@ -146,36 +147,82 @@ fn whole(columns: f64) -> usize {
     columns.round() as usize
 }
 
+/// The bars as they are drawn, whoever draws them. Places go from 0 to 1, from the left
+/// end of the axis to its right end.
+#[derive(Debug, Serialize)]
+pub(super) struct Bars {
+    caption: String,
+    ticks: Vec<(f64, String)>,
+    drawn: Vec<Drawn>,
+}
+
+/// A bar with its name and its figures.
+#[derive(Debug, Serialize)]
+struct Drawn {
+    name: String,
+    figures: String,
+    median: f64,
+    lower_quartile: f64,
+    upper_quartile: f64,
+}
+
+/// What is drawn of what was measured; nothing if nothing was.
+pub(super) fn drawing(bars: &[Bar]) -> Option<Bars> {
+    if bars.is_empty() {
+        return None;
+    }
+    let axis = Axis::of(bars);
+    let drawn = |bar: &Bar| Drawn {
+        name: bar.name.clone(),
+        figures: bar.figures().trim_start().to_owned(),
+        median: axis.place(bar.median),
+        lower_quartile: axis.place(bar.lower_quartile),
+        upper_quartile: axis.place(bar.upper_quartile),
+    };
+    Some(Bars {
+        caption: caption(bars, "line: the quartiles"),
+        ticks: axis
+            .ticks(12)
+            .into_iter()
+            .map(|(time, text)| (axis.place(time), text))
+            .collect(),
+        drawn: bars.iter().map(drawn).collect(),
+    })
+}
+
 /// The height of a bar with what is around it.
 const ROW: f64 = 34.0;
 
 /// The height of the drawing.
-pub(super) fn height(bars: &[Bar]) -> f64 {
-    if bars.is_empty() {
-        return 0.0;
-    }
-    ROW * bars.len() as f64 + 90.0
+pub(super) fn height(bars: Option<&Bars>) -> f64 {
+    bars.map_or(0.0, |bars| ROW * bars.drawn.len() as f64 + 90.0)
 }
 
 /// The bars as a part of an SVG, from `top` down.
-pub(super) fn svg(bars: &[Bar], top: f64) -> String {
-    if bars.is_empty() {
+pub(super) fn svg(bars: Option<&Bars>, top: f64) -> String {
+    let Some(Bars {
+        caption,
+        ticks,
+        drawn: bars,
+    }) = bars
+    else {
         return String::new();
-    }
-    let axis = Axis::of(bars);
-    let widest = |of: fn(&Bar) -> String| bars.iter().map(|b| width_of(&of(b))).fold(0.0, f64::max);
-    let left = MARGIN * 2.0 + widest(|bar| bar.name.clone()).min(WIDTH / 3.0);
-    let right = WIDTH - RIGHT - widest(Bar::figures);
-    let x = |time| left + (right - left) * axis.place(time);
+    };
+    let widest = |of: fn(&Drawn) -> &String| {
+        let widths = bars.iter().map(|bar| width_of(of(bar)));
+        widths.fold(0.0, f64::max)
+    };
+    let left = MARGIN * 2.0 + widest(|bar| &bar.name).min(WIDTH / 3.0);
+    let right = WIDTH - RIGHT - widest(|bar| &bar.figures);
+    let x = |place| left + (right - left) * place;
     let (first, bottom) = (top + 30.0, top + 30.0 + ROW * bars.len() as f64);
     let mut svg = format!(
-        r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">{}</text>
+        r##"<text x="{MARGIN}" y="{:.1}" fill="#444444">{caption}</text>
 "##,
         top + 14.0,
-        caption(bars, "line: the quartiles")
     );
-    for (time, text) in axis.ticks(12) {
-        let x = x(time);
+    for (place, text) in ticks {
+        let x = x(*place);
         let _ = write!(
             svg,
             r##"<line x1="{x:.1}" y1="{first}" x2="{x:.1}" y2="{bottom}" stroke="#cccccc"/>
@@ -189,11 +236,12 @@ pub(super) fn svg(bars: &[Bar], top: f64) -> String {
         .zip((0..).map(|n| first + ROW * (f64::from(n) + 0.5)))
     {
         let baseline = middle + 6.0;
-        let (end, lower, upper) = (x(bar.median), x(bar.lower_quartile), x(bar.upper_quartile));
+        let places = [bar.median, bar.lower_quartile, bar.upper_quartile];
+        let [end, lower, upper] = places.map(x);
         let _ = write!(
             svg,
             r##"<text x="{MARGIN}" y="{baseline:.1}">{}</text>
-<rect x="{left:.1}" y="{:.1}" width="{:.1}" height="{:.1}" rx="3" fill="#0072b2"/>
+<rect class="measured" x="{left:.1}" y="{:.1}" width="{:.1}" height="{:.1}" rx="3" fill="#0072b2"/>
 <path d="M{lower:.1} {middle:.1} H{upper:.1} M{lower:.1} {above:.1} V{below:.1} M{upper:.1} {above:.1} V{below:.1}" stroke="#111111" stroke-width="2"/>
 <text x="{:.1}" y="{baseline:.1}">{}</text>
 "##,
@@ -202,7 +250,7 @@ pub(super) fn svg(bars: &[Bar], top: f64) -> String {
             (end - left).max(2.0),
             ROW / 1.5,
             upper.max(end) + 8.0,
-            bar.figures().trim_start(),
+            bar.figures,
             above = middle - 5.0,
             below = middle + 5.0,
         );
@@ -258,7 +306,7 @@ mod tests {
         bars.truncate(1);
         (bars[0].median, bars[0].lower_quartile) = (0.0, 0.0);
         assert!(text(&bars, 80).contains("┃█"));
-        let svg = svg(&bars, 0.0);
+        let svg = svg(drawing(&bars).as_ref(), 0.0);
         assert!(
             svg.contains(">call</text>") && !svg.contains("NaN"),
             "{svg}"

@@ -1,11 +1,8 @@
 //! The timeline as a picture.
 
+use super::drawing::{Drawing, Kind, LaneOf, Row, Shape};
 use super::sheet::{MARGIN, RIGHT, WIDTH, escape, width_of};
-use super::{Lane, LaneEnd, Span, Timeline, bars, ticks};
-use crate::lane_colour;
-use crate::report::End;
-use std::collections::HashMap;
-use std::fmt::Write;
+use super::{Timeline, bars, ticks};
 
 const TOP: f64 = 96.0;
 /// The frame of a bar whose end nobody has seen.
@@ -18,40 +15,26 @@ const MOST_TIERS: usize = 4;
 /// below it: lane names, time axis, spans with labels, tooltips, a legend.
 #[must_use]
 pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
-    let labels = timeline.lanes.iter().map(|lane| width_of(&lane.label));
-    let left = labels.fold(0.0, f64::max).min(WIDTH / 4.0) + 2.0 * MARGIN;
-    let row = if timeline.lanes.len() > 20 {
-        24.0
-    } else {
-        40.0
+    let drawing = Drawing::of(timeline);
+    let lanes = || drawing.rows.iter().filter(|row| row.lane.is_some());
+    let labels = lanes().map(|row| width_of(&row.label));
+    let sheet = Sheet {
+        left: labels.fold(0.0, f64::max).min(WIDTH / 4.0) + 2.0 * MARGIN,
+        row: if lanes().count() > 20 { 24.0 } else { 40.0 },
+        length: drawing.length.max(f64::MIN_POSITIVE),
     };
-    let numbered = timeline.lanes.iter().enumerate();
-    let mut picture = Picture {
-        timeline,
-        left,
-        row,
-        middles: Vec::new(),
-        places: numbered
-            .rev()
-            .map(|(place, lane)| (lane.tid, place))
-            .collect(),
-    };
-    let mut labels = String::new();
     let mut bottom = TOP;
-    for lane in &timeline.lanes {
-        let (tiers, places) = picture.place_labels(lane);
-        bottom += TIER * tiers as f64 + row;
-        let middle = bottom - row / 2.0;
-        picture.middles.push(middle);
-        labels += &picture.labels(lane, &places, middle);
+    let mut middles = Vec::new();
+    let (mut rows, mut labels) = (String::new(), String::new());
+    for row in &drawing.rows {
+        let (tiers, places) = sheet.place_labels(row);
+        bottom += TIER * tiers as f64 + sheet.row;
+        let middle = bottom - sheet.row / 2.0;
+        middles.push(middle);
+        rows += &sheet.row(row, middle);
+        labels += &sheet.labels(row, &places, middle);
     }
-    let cpus = timeline.cpus();
-    let mut of_cpus = String::new();
-    for (number, slices) in &cpus {
-        bottom += row;
-        of_cpus += &picture.cpu(*number, slices, bottom - row / 2.0);
-    }
-    let legend = legend(timeline);
+    let legend = lines_of(&drawing.legend);
     let of_bars = bottom + 70.0 + TIER * 1.3 * legend.len() as f64;
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif" font-size="18">
@@ -61,10 +44,10 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
 "##,
         escape(title),
         escape(subtitle),
-        height = of_bars - 10.0 + bars::height(&timeline.bars),
+        height = of_bars - 10.0 + bars::height(drawing.bars.as_ref()),
     );
-    for (time, text) in ticks(timeline.length, 8) {
-        let x = picture.x(time);
+    for (time, text) in ticks(drawing.length, 8) {
+        let x = sheet.x(time);
         svg += &format!(
             r##"<line x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{bottom}" stroke="#cccccc"/>
 <text x="{x:.1}" y="{:.1}" text-anchor="middle">{text}</text>
@@ -72,89 +55,49 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
             bottom + 26.0
         );
     }
-    for index in 0..timeline.lanes.len() {
-        svg += &picture.arrows(index);
+    for arrow in &drawing.arrows {
+        let (x, from, to) = (sheet.x(arrow.time), middles[arrow.from], middles[arrow.to]);
+        svg += &format!(
+            r##"<line class="arrow" x1="{x:.1}" y1="{from:.1}" x2="{x:.1}" y2="{to:.1}" stroke="#777777" stroke-width="1.5"/>
+"##
+        );
     }
-    for index in 0..timeline.lanes.len() {
-        svg += &picture.lane(index);
-    }
-    svg += &of_cpus;
+    svg += &rows;
     svg += &labels;
     for (line, y) in legend
         .iter()
         .zip((0..).map(|n| bottom + 66.0 + TIER * 1.3 * f64::from(n)))
     {
         svg += &format!(
-            r##"<text x="{MARGIN}" y="{y:.1}" fill="#444444">{line}</text>
-"##
+            r##"<text x="{MARGIN}" y="{y:.1}" fill="#444444">{}</text>
+"##,
+            escape(line)
         );
     }
-    svg + &bars::svg(&timeline.bars, of_bars) + "</svg>\n"
+    svg + &bars::svg(drawing.bars.as_ref(), of_bars) + "</svg>\n"
 }
 
-/// What the signs mean, those that occur, in lines that fit.
-fn legend(timeline: &Timeline) -> Vec<String> {
-    let any = |has: fn(&Lane) -> bool| timeline.lanes.iter().any(has);
-    let exactness = timeline.exactness();
-    let signs = [
-        (true, "thin: alive"),
-        (
-            any(|lane| lane.spans.iter().any(|span| !span.waits)),
-            "thick: busy",
-        ),
-        (
-            any(|lane| lane.spans.iter().any(|span| span.waits)),
-            "outlined: waiting",
-        ),
-        (
-            any(|lane| !lane.slices.is_empty()),
-            "blocks: on a CPU, and who was there",
-        ),
-        (
-            any(|lane| !lane.reports.is_empty()),
-            "circle: report (text on hover)",
-        ),
-        (
-            any(|lane| !lane.marks.is_empty()),
-            "upright line: started, reaped",
-        ),
-        (any(Lane::was_a_zombie), "dotted: zombie"),
-        (any(|lane| lane.end.signal().is_some()), "red ×: killed"),
-        (
-            any(|lane| matches!(lane.end, LaneEnd::Told(End::Exited(_)))),
-            "square: exited",
-        ),
-        (
-            any(|lane| lane.end == LaneEnd::StillThere),
-            "arrow: still there",
-        ),
-        (
-            exactness.is_some(),
-            exactness.as_deref().unwrap_or_default(),
-        ),
-    ];
-    let signs = signs.iter().filter(|(occurs, _)| *occurs);
+/// What the signs mean, in lines that fit.
+fn lines_of(signs: &[String]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for (_, sign) in signs {
+    for sign in signs {
         let fits = |line: &&mut String| width_of(line) + width_of(sign) < WIDTH;
         match lines.last_mut().filter(fits) {
             Some(line) => *line += &format!("   |   {sign}"),
-            None => lines.push((*sign).to_owned()),
+            None => lines.push(sign.clone()),
         }
     }
     lines
 }
 
-struct Picture<'a> {
-    timeline: &'a Timeline,
+/// The sheet that is drawn on.
+struct Sheet {
     /// Where time 0 is.
     left: f64,
     /// The height of a lane.
     row: f64,
-    /// Where the middle of each lane is.
-    middles: Vec<f64>,
-    /// Which lane that of a thread is.
-    places: HashMap<u64, usize>,
+    /// Of the run, in microseconds.
+    length: f64,
 }
 
 /// Where a label of a moment begins, and in which line above the lane, counted
@@ -164,20 +107,19 @@ struct Place {
     tier: usize,
 }
 
-impl Picture<'_> {
+impl Sheet {
     fn x(&self, time: f64) -> f64 {
-        let length = self.timeline.length.max(f64::MIN_POSITIVE);
-        self.left + (WIDTH - self.left - RIGHT) * time / length
+        self.left + (WIDTH - self.left - RIGHT) * time / self.length
     }
 
     /// Places the labels of a lane so that none covers another, nor the line of one
     /// that is earlier and so stands higher; returns the number of lines of labels,
     /// and the places. One for which there is no room is seen on hover only.
-    fn place_labels(&self, lane: &Lane) -> (usize, Vec<Option<Place>>) {
+    fn place_labels(&self, row: &Row) -> (usize, Vec<Option<Place>>) {
         let mut begins: Vec<f64> = Vec::new();
-        let places = lane.moments.iter().rev().map(|(time, label)| {
-            let width = width_of(label) * 1.2; // as it is bold
-            let left = self.x(*time).min(WIDTH - width);
+        let places = moments(row).rev().map(|moment| {
+            let width = width_of(&moment.text) * 1.2; // as it is bold
+            let left = self.x(moment.begin).min(WIDTH - width);
             let tier = begins.iter().position(|begin| left + width + 8.0 <= *begin);
             let tier = tier.unwrap_or(begins.len());
             if tier == MOST_TIERS {
@@ -193,23 +135,24 @@ impl Picture<'_> {
     }
 
     /// The labels, each with a line down to its moment.
-    fn labels(&self, lane: &Lane, places: &[Option<Place>], middle: f64) -> String {
-        let colour = lane_colour(lane.number);
-        let labels = lane.moments.iter().zip(places).map(|((time, label), place)| {
-            let (x, label) = (self.x(*time), escape(label));
+    fn labels(&self, row: &Row, places: &[Option<Place>], middle: f64) -> String {
+        let colour = colour_of(row);
+        let labels = moments(row).zip(places).map(|(moment, place)| {
+            let x = self.x(moment.begin);
             let top = middle - self.row / 2.0;
-            let title = format!("<title>{:.3} ms: {label}</title>", time / 1e3);
+            let title = title(moment);
             let tier = place.as_ref().map_or(0, |place| place.tier);
             let y = top - TIER * tier as f64 - 4.0;
             let down = format!(
-                r#"<line x1="{x:.1}" y1="{:.1}" x2="{x:.1}" y2="{middle:.1}" stroke="{colour}" stroke-width="2">{title}</line>
+                r#"<line class="moment" x1="{x:.1}" y1="{:.1}" x2="{x:.1}" y2="{middle:.1}" stroke="{colour}" stroke-width="2">{title}</line>
 "#,
                 y + 2.0
             );
             let text = place.as_ref().map(|Place { left, .. }| {
                 format!(
-                    r##"<text x="{left:.1}" y="{y:.1}" font-weight="bold" fill="{colour}" stroke="#ffffff" stroke-width="4" paint-order="stroke">{label}{title}</text>
-"##
+                    r##"<text x="{left:.1}" y="{y:.1}" font-weight="bold" fill="{colour}" stroke="#ffffff" stroke-width="4" paint-order="stroke">{}{title}</text>
+"##,
+                    escape(&moment.text)
                 )
             });
             down + &text.unwrap_or_default()
@@ -217,179 +160,141 @@ impl Picture<'_> {
         labels.collect()
     }
 
-    /// From who started this lane, and to who reaped it.
-    fn arrows(&self, index: usize) -> String {
-        let lanes = &self.timeline.lanes;
-        let marks = lanes[index].marks.iter().filter_map(|(time, by)| {
-            let other = *self.places.get(by)?;
-            let (x, from, to) = (self.x(*time), self.middles[other], self.middles[index]);
-            Some(format!(
-                r##"<line x1="{x:.1}" y1="{from:.1}" x2="{x:.1}" y2="{to:.1}" stroke="#777777" stroke-width="1.5"/>
-"##
-            ))
-        });
-        marks.collect()
-    }
-
-    fn lane(&self, index: usize) -> String {
-        let (lane, middle) = (&self.timeline.lanes[index], self.middles[index]);
-        let colour = lane_colour(lane.number);
+    /// A row, but for its labels.
+    fn row(&self, row: &Row, middle: f64) -> String {
         let baseline = middle + 6.0;
-        let mut svg = format!(
-            r#"<text x="{MARGIN}" y="{baseline:.1}" fill="{colour}" textLength="{:.0}" lengthAdjust="spacingAndGlyphs">{}</text>
+        let label = escape(&row.label);
+        let mut svg = match &row.lane {
+            Some(LaneOf { colour, .. }) => format!(
+                r#"<text class="lane" x="{MARGIN}" y="{baseline:.1}" fill="{colour}" textLength="{:.0}" lengthAdjust="spacingAndGlyphs">{label}</text>
 "#,
-            width_of(&lane.label).min(WIDTH / 4.0),
-            escape(&lane.label)
-        );
-        svg += &self.bar(&lane.life, middle, self.row / 4.0, colour, 0.35);
-        if let Some(reaped) = lane.reaped.filter(|_| lane.was_a_zombie()) {
-            svg += &format!(
-                r#"<line x1="{:.1}" y1="{middle}" x2="{:.1}" y2="{middle}" stroke="{colour}" stroke-width="3" stroke-dasharray="2 5"><title>ended, not yet reaped: a zombie</title></line>
-"#,
-                self.x(lane.life.end),
-                self.x(reaped)
-            );
-        }
-        for slice in &lane.slices {
-            svg += &self.slice(slice, &slice.name, middle, colour);
-        }
-        for span in &lane.spans {
-            let height = (self.row * 0.75 - 6.0 * span.depth as f64).max(8.0);
-            svg += &self.bar(span, middle, height, colour, 1.0);
-            let ink = if span.waits { colour } else { "#ffffff" };
-            if width_of(&span.name) + 16.0 <= self.x(span.end) - self.x(span.begin) {
-                svg += &format!(
-                    r#"<text x="{:.1}" y="{baseline:.1}" fill="{ink}" pointer-events="none">{}</text>
-"#,
-                    self.x(span.begin) + 8.0,
-                    escape(&span.name)
-                );
-            }
-        }
-        for (time, text) in &lane.reports {
-            svg += &format!(
-                r##"<circle cx="{:.1}" cy="{middle}" r="{:.1}" fill="#ffffff" stroke="#111111" stroke-width="1.5"><title>{:.3} ms: {}</title></circle>
-"##,
-                self.x(*time),
-                self.row / 8.0,
-                time / 1e3,
-                escape(text)
-            );
-        }
-        svg += &self.end(lane, middle, colour);
-        svg
-    }
-
-    /// A CPU, and who was on it.
-    fn cpu(&self, number: u64, slices: &[(&Lane, &Span)], middle: f64) -> String {
-        let mut svg = format!(
-            r##"<text x="{MARGIN}" y="{:.1}" fill="#111111" font-weight="bold">CPU {number}</text>
-"##,
-            middle + 6.0
-        );
-        for (lane, slice) in slices {
-            let (name, colour) = (&lane.life.name, lane_colour(lane.number));
-            let (left, width) = (self.x(slice.begin), self.x(slice.end) - self.x(slice.begin));
-            svg += &self.slice(slice, name, middle, colour);
-            let short = lane.letter().map(String::from).unwrap_or_default();
-            let room = width - 4.0;
-            let texts = [name, &short];
-            if let Some(text) = texts.into_iter().find(|text| width_of(text) <= room) {
-                svg += &format!(
-                    r##"<text x="{:.1}" y="{:.1}" text-anchor="middle" fill="#ffffff" pointer-events="none">{}</text>
-"##,
-                    left + width / 2.0,
-                    middle + 6.0,
-                    escape(text)
-                );
-            }
-        }
-        svg
-    }
-
-    /// A stretch of time on a CPU: not wider than it was, so that gaps are seen.
-    fn slice(&self, slice: &Span, what: &str, middle: f64, colour: &str) -> String {
-        let (left, height) = (self.x(slice.begin), self.row * 0.75);
-        let named = Span {
-            name: what.to_owned(),
-            cpu: None,
-            ..*slice
+                width_of(&row.label).min(WIDTH / 4.0),
+            ),
+            None => format!(
+                r##"<text class="cpu" x="{MARGIN}" y="{baseline:.1}" fill="#111111" font-weight="bold">{label}</text>
+"##
+            ),
         };
-        format!(
-            r#"<rect x="{left:.1}" y="{:.1}" width="{:.2}" height="{height}" fill="{colour}"><title>{}</title></rect>
-"#,
-            middle - height / 2.0,
-            (self.x(slice.end) - left).max(0.5),
-            escape(&tooltip(&named))
-        )
+        for shape in &row.shapes {
+            svg += &self.shape(shape, middle, colour_of(row));
+        }
+        svg
     }
 
-    /// The end of a lane that did not say itself that it ended.
-    fn end(&self, lane: &Lane, middle: f64, colour: &str) -> String {
-        let x = self.x(lane.life.end);
-        let title = escape(&lane.end.to_string());
-        match &lane.end {
-            LaneEnd::Said => String::new(),
-            LaneEnd::Told(End::Killed(signal)) => format!(
-                r##"<text x="{x:.1}" y="{:.1}" text-anchor="middle" font-size="26" font-weight="bold" fill="#cc0000">×<title>{title}</title></text>
+    fn shape(&self, shape: &Shape, middle: f64, colour: &str) -> String {
+        let (x, class, title) = (self.x(shape.begin), shape.kind.class(), title(shape));
+        match shape.kind {
+            Kind::Life => self.bar(shape, middle, self.row / 4.0, colour),
+            Kind::Zombie => format!(
+                r#"<line class="{class}" x1="{x:.1}" y1="{middle}" x2="{:.1}" y2="{middle}" stroke="{colour}" stroke-width="3" stroke-dasharray="2 5">{title}</line>
+"#,
+                self.x(shape.end)
+            ),
+            Kind::Slice => self.slice(shape, middle, colour),
+            Kind::Span | Kind::Wait => {
+                let height = (self.row * 0.75 - 6.0 * shape.depth as f64).max(8.0);
+                let bar = self.bar(shape, middle, height, colour);
+                if width_of(&shape.text) + 16.0 > self.x(shape.end) - x {
+                    return bar;
+                }
+                let waits = shape.kind == Kind::Wait;
+                bar + &format!(
+                    r#"<text x="{:.1}" y="{:.1}" fill="{}" pointer-events="none">{}</text>
+"#,
+                    x + 8.0,
+                    middle + 6.0,
+                    if waits { colour } else { "#ffffff" },
+                    escape(&shape.text)
+                )
+            }
+            Kind::Report => format!(
+                r##"<circle class="{class}" cx="{x:.1}" cy="{middle}" r="{:.1}" fill="#ffffff" stroke="#111111" stroke-width="1.5">{title}</circle>
+"##,
+                self.row / 8.0,
+            ),
+            Kind::Killed => format!(
+                r##"<text class="{class}" x="{x:.1}" y="{:.1}" text-anchor="middle" font-size="26" font-weight="bold" fill="#cc0000">×{title}</text>
 <text x="{:.1}" y="{:.1}" text-anchor="end" font-size="16" font-weight="bold" fill="#cc0000" stroke="#ffffff" stroke-width="4" paint-order="stroke">{}</text>
 "##,
                 middle + 9.0,
                 x - 12.0,
                 middle + 6.0,
-                escape(signal),
+                escape(&shape.text),
             ),
-            LaneEnd::Told(End::Exited(_)) => format!(
-                r#"<rect x="{:.1}" y="{:.1}" width="10" height="10" fill="{colour}"><title>{title}</title></rect>
+            Kind::Exited => format!(
+                r#"<rect class="{class}" x="{:.1}" y="{:.1}" width="10" height="10" fill="{colour}">{title}</rect>
 "#,
                 x - 5.0,
                 middle - 5.0
             ),
-            LaneEnd::StillThere => format!(
-                r#"<path d="M{x:.1} {:.1} l14 8 l-14 8 z" fill="{colour}"><title>{title}</title></path>
+            Kind::StillThere => format!(
+                r#"<path class="{class}" d="M{x:.1} {:.1} l14 8 l-14 8 z" fill="{colour}">{title}</path>
 "#,
                 middle - 8.0
             ),
+            Kind::Moment => String::new(), // above all lanes, with its label
         }
     }
 
-    fn bar(&self, span: &Span, middle: f64, height: f64, colour: &str, opacity: f64) -> String {
-        let left = self.x(span.begin);
-        let (fill, frame) = match span {
-            Span {
-                cut_off: true,
-                waits,
-                ..
-            } => (if *waits { "#ffffff" } else { colour }, CUT_OFF.to_owned()),
-            Span { waits: true, .. } => {
-                ("#ffffff", format!(r#" stroke="{colour}" stroke-width="2""#))
-            }
-            _ => (colour, String::new()),
-        };
-        format!(
-            r#"<rect x="{left:.1}" y="{:.1}" width="{:.1}" height="{height}" rx="3" fill="{fill}" fill-opacity="{opacity}"{frame}><title>{}</title></rect>
+    /// A stretch of time on a CPU: not wider than it was, so that gaps are seen. On the
+    /// row of a CPU it says who was there.
+    fn slice(&self, shape: &Shape, middle: f64, colour: &str) -> String {
+        let (left, height) = (self.x(shape.begin), self.row * 0.75);
+        let width = self.x(shape.end) - left;
+        let (colour, letter) = shape.of.unwrap_or((colour, None));
+        let block = format!(
+            r#"<rect class="slice" x="{left:.1}" y="{:.1}" width="{:.2}" height="{height}" fill="{colour}">{}</rect>
 "#,
             middle - height / 2.0,
-            (self.x(span.end) - left).max(2.0),
-            escape(&tooltip(span))
+            width.max(0.5),
+            title(shape)
+        );
+        let letter = letter.map(String::from).unwrap_or_default();
+        let mut texts = [&shape.text, &letter].into_iter();
+        let text = texts.find(|text| width_of(text) <= width - 4.0);
+        let text = text.filter(|text| !text.is_empty()).map(|text| {
+            format!(
+                r##"<text x="{:.1}" y="{:.1}" text-anchor="middle" fill="#ffffff" pointer-events="none">{}</text>
+"##,
+                left + width / 2.0,
+                middle + 6.0,
+                escape(text)
+            )
+        });
+        block + &text.unwrap_or_default()
+    }
+
+    fn bar(&self, shape: &Shape, middle: f64, height: f64, colour: &str) -> String {
+        let (left, waits) = (self.x(shape.begin), shape.kind == Kind::Wait);
+        let frame = match waits {
+            _ if shape.cut_off => CUT_OFF.to_owned(),
+            true => format!(r#" stroke="{colour}" stroke-width="2""#),
+            false => String::new(),
+        };
+        format!(
+            r#"<rect class="{}" x="{left:.1}" y="{:.1}" width="{:.1}" height="{height}" rx="3" fill="{}" fill-opacity="{}"{frame}>{}</rect>
+"#,
+            shape.kind.class(),
+            middle - height / 2.0,
+            (self.x(shape.end) - left).max(2.0),
+            if waits { "#ffffff" } else { colour },
+            if shape.kind == Kind::Life { 0.35 } else { 1.0 },
+            title(shape)
         )
     }
 }
 
-fn tooltip(span: &Span) -> String {
-    let (begin, end) = (span.begin / 1e3, span.end / 1e3);
-    let mut text = format!(
-        "{}: {begin:.3} to {end:.3} ms ({:.3} ms)",
-        span.name,
-        end - begin
-    );
-    if let Some(cpu) = span.cpu {
-        let _ = write!(text, ", began on CPU {cpu}");
-    }
-    if span.cut_off {
-        text.push_str(", cut off");
-    }
-    text
+fn moments(row: &Row) -> impl DoubleEndedIterator<Item = &Shape> {
+    let is_moment = |shape: &&Shape| shape.kind == Kind::Moment;
+    row.shapes.iter().filter(is_moment)
+}
+
+fn colour_of(row: &Row) -> &'static str {
+    row.lane.as_ref().map_or("#111111", |lane| lane.colour)
+}
+
+fn title(shape: &Shape) -> String {
+    format!("<title>{}</title>", escape(&shape.title))
 }
 
 #[cfg(test)]

@@ -1098,9 +1098,9 @@ pub const ENTRIES: &[Entry] = &[
         // for half a second yet.
         file: "thread-demo/src/start_join.rs",
         text: "thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-    drop(joining);",
+    joining.end();",
         instead: "drop(thread);
-    drop(joining);",
+    joining.end();",
         run: "thread-demo start-join --count 1 --sleep-ms 500",
         check: "MainThread went on only after LoopThread had ended",
     },
@@ -1248,12 +1248,12 @@ pub const ENTRIES: &[Entry] = &[
         // second one has ended.
         file: "thread-demo/src/join.rs",
         text: "first.join().unwrap_or_else(|panic| resume_unwind(panic));
-            drop(joining);
+            joining.end();
             report!(\"{GOES_ON}\");
         });
         drop(stop);",
         instead: "drop(first);
-            drop(joining);
+            joining.end();
             report!(\"{GOES_ON}\");
         });
         let _stop = stop;",
@@ -1515,7 +1515,7 @@ pub const ENTRIES: &[Entry] = &[
         let waiting = waiting!(\"wait\");
         update(-amount, false);
         everyone.wait(); // until each thread is as far as this one
-        drop(waiting);",
+        waiting.end();",
         instead: "static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock();
         update(amount, true);

@@ -114,15 +114,17 @@ impl EventLog {
     }
 }
 
+/// A file that is gone with the last process that holds it.
 #[cfg(target_os = "linux")]
-fn unnamed_file() -> io::Result<File> {
+pub(crate) fn unnamed_file() -> io::Result<File> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
-    let descriptor = memfd_create(c"event-log", MFdFlags::MFD_CLOEXEC)?;
+    let descriptor = memfd_create(c"run", MFdFlags::MFD_CLOEXEC)?;
     Ok(File::from(descriptor))
 }
 
+/// A file that is gone with the last process that holds it.
 #[cfg(not(target_os = "linux"))]
-fn unnamed_file() -> io::Result<File> {
+pub(crate) fn unnamed_file() -> io::Result<File> {
     tempfile::tempfile()
 }
 

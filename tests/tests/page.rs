@@ -1,0 +1,512 @@
+//! The page of a run, in a real browser.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::expect_used, reason = "a test fails by it")]
+
+#[path = "page/browser.rs"]
+mod browser;
+
+use browser::{Browser, axe};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tempfile::TempDir;
+use tests::{DEMOS, Run, python3, workspace};
+use thirtyfour::Key;
+
+/// A page, and what else the same run gave.
+struct Page {
+    folder: TempDir,
+    events: Vec<Value>,
+    svg: String,
+}
+
+impl Page {
+    /// The page of one lesson.
+    fn of(demo: &str, words: &str) -> Self {
+        Self::made_by(Run::program(demo).args(words.split_whitespace()))
+    }
+
+    fn made_by(run: Run) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [html, svg] = ["html", "svg"].map(|kind| {
+            let file = folder.path().join(format!("run.{kind}"));
+            [format!("--{kind}"), file.to_string_lossy().into_owned()]
+        });
+        let run = run.args(html).args(&svg).args(["--json"]);
+        let run = run.run().expect_status(0);
+        let mut events = run.json();
+        events.pop(); // the summary
+        let svg = std::fs::read_to_string(&svg[1]).expect("a picture");
+        Self {
+            folder,
+            events,
+            svg,
+        }
+    }
+
+    /// The page of all lessons of a demo.
+    fn of_all(demo: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let html = folder.path().join("run.html");
+        let run = Run::program(demo).args(["all", "--html"]).args([&html]);
+        let _ = run.run().expect_status(0);
+        Self {
+            folder,
+            events: Vec::new(),
+            svg: String::new(),
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("run.html")
+    }
+}
+
+/// A program of Python's under watch.
+fn watched(script: &str) -> Option<Page> {
+    let script = workspace().join("tests/python/watched").join(script);
+    let run = Run::program("process-demo").args(["watch"]);
+    // `--` and the program are the last words.
+    let folder = tempfile::tempdir().expect("a folder");
+    let html = folder.path().join("run.html");
+    let run = run.args(["--html"]).args([&html]).args(["--", &python3()?]);
+    let _ = run.args([script]).run().expect_status(0);
+    Some(Page {
+        folder,
+        events: Vec::new(),
+        svg: String::new(),
+    })
+}
+
+/// Whoever asks first is answered.
+const SHOW: &str = "document.getElementById('show-all').click()";
+
+/// Opens a page and reveals its runs.
+fn open(browser: &Browser, page: &Page) {
+    browser.open(&page.file());
+    browser.run(SHOW);
+}
+
+/// How many there are of each class in a picture.
+fn classes<'a>(all: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for class in all {
+        *counts.entry(class.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn every_page_is_self_contained_and_open_to_all() {
+    let (Some(browser), Some(axe)) = (Browser::start(), axe()) else {
+        return;
+    };
+    let sections = DEMOS.map(|demo| (demo.to_owned(), Page::of_all(demo)));
+    let watched = watched("zombie.py").map(|page| ("watch".to_owned(), page));
+    for (name, page) in sections.into_iter().chain(watched) {
+        let size = page.file().metadata().expect("a file").len();
+        assert!(size < 500_000, "{name}: {size} bytes");
+        for colours in ["light", "dark"] {
+            browser.show_on("screen", ("prefers-color-scheme", colours));
+            browser.open(&page.file());
+            let url = format!("file://{}", page.file().display());
+            assert_eq!(browser.requests(), [url], "{name}");
+            check_access(&browser, &axe, &name); // with the questions
+            browser.run(SHOW);
+            check_access(&browser, &axe, &name);
+            assert_eq!(browser.requests(), Vec::<String>::new(), "{name}");
+            assert_eq!(browser.console(), Vec::<String>::new(), "{name}");
+        }
+    }
+}
+
+/// Asks the checker for what it calls serious or critical.
+fn check_access(browser: &Browser, axe: &str, name: &str) {
+    let script = "const done = arguments[1];
+        if (!window.axe) (0, eval)(arguments[0]);
+        axe.run().then((found) => done(found.violations
+            .filter((one) => ['serious', 'critical'].includes(one.impact))
+            .map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 300)} ${one.nodes[0].failureSummary}`)))
+           .catch((error) => done([String(error)]))";
+    let found = browser.run_with(json!(axe), script);
+    assert_eq!(found, json!([]), "{name}");
+}
+
+#[test]
+fn stepping_visits_every_event_and_ends_in_the_picture() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    for demo in DEMOS {
+        let page = Page::of(demo, "");
+        open(&browser, &page);
+        let happened = page.events.iter().filter(|event| event["ph"] != "M");
+        let happened: Vec<&Value> = happened.collect();
+        let at = |index: usize| {
+            let count = happened.len();
+            let now = browser.text(".now");
+            assert!(
+                now.starts_with(&format!("event {index} of {count}: ")),
+                "{demo}: {now}"
+            );
+            let report = index.checked_sub(1).map(|last| happened[last]);
+            if let Some(report) = report.filter(|event| event["cat"] == "report") {
+                let text = report["name"].as_str().unwrap_or_default();
+                assert!(now.ends_with(text), "{demo}: {now}, not {text}");
+                assert_eq!(browser.text(".transcript .current .what"), text);
+            }
+        };
+        browser.press(&[Key::Home]);
+        at(0);
+        for index in 1..=happened.len() {
+            browser.press(&[Key::Right]);
+            at(index);
+        }
+        assert_eq!(picture_of(&browser), picture_in(&page.svg), "{demo}");
+        for index in (0..happened.len()).rev() {
+            browser.press(&[Key::Left]);
+            at(index);
+        }
+        browser.press(&[Key::End]);
+        at(happened.len());
+        assert_eq!(picture_of(&browser), picture_in(&page.svg), "{demo}");
+    }
+}
+
+type Picture = (Vec<String>, BTreeMap<String, usize>, Vec<String>);
+
+/// What the browser shows: the labels of the lanes, how many shapes of each kind, and what
+/// is told of them.
+fn picture_of(browser: &Browser) -> Picture {
+    let seen = browser.run(
+        "const shown = (selector) =>
+            [...document.querySelectorAll(`.picture ${selector}`)].filter((node) => !node.matches('.to-come'));
+         const kinds = ['life', 'zombie', 'slice', 'span', 'wait', 'report', 'killed', 'exited',
+            'still-there', 'moment', 'arrow'];
+         return {
+            lanes: shown('.name').map((node) => node.querySelector('title').textContent),
+            kinds: kinds.flatMap((kind) => shown(`.${kind}`).map(() => kind)),
+            told: shown('*').filter((node) => kinds.some((kind) => node.classList.contains(kind)))
+                .flatMap((node) => node.querySelector('title')?.textContent ?? []),
+         }",
+    );
+    let texts = |name: &str| {
+        let texts = seen[name].as_array().into_iter().flatten();
+        texts.filter_map(Value::as_str).collect::<Vec<_>>()
+    };
+    let mut told: Vec<String> = texts("told").into_iter().map(str::to_owned).collect();
+    told.sort();
+    let lanes = texts("lanes").into_iter().map(str::to_owned).collect();
+    (lanes, classes(texts("kinds").into_iter()), told)
+}
+
+/// The same of an SVG.
+fn picture_in(svg: &str) -> Picture {
+    let document = roxmltree::Document::parse(svg).expect("XML");
+    let nodes = document.descendants();
+    let with_class = nodes.filter_map(|node| Some((node.attribute("class")?, node)));
+    let (mut lanes, mut told, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+    for (class, node) in with_class {
+        match class {
+            "lane" => lanes.push(node.text().unwrap_or_default().to_owned()),
+            "cpu" | "measured" => {}
+            kind => {
+                kinds.push(kind);
+                let title = node.children().find(|child| child.has_tag_name("title"));
+                told.extend(title.and_then(|title| title.text()).map(str::to_owned));
+            }
+        }
+    }
+    told.sort();
+    (lanes, classes(kinds.into_iter()), told)
+}
+
+#[test]
+fn play_advances_the_clock_and_ends_at_the_end() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = Page::of("fork-demo", "");
+    for motion in ["no-preference", "reduce"] {
+        browser.show_on("screen", ("prefers-reduced-motion", motion));
+        open(&browser, &page);
+        // Every time that is shown until the run is over.
+        let times = browser.run_with(
+            Value::Null,
+            "const done = arguments[1], seen = [], clock = document.querySelector('.clock');
+             const speed = document.querySelector('.speed');
+             speed.value = speed.options[1].value;
+             document.querySelector('.play').click();
+             const watch = new MutationObserver(() => {
+                seen.push(parseFloat(clock.textContent));
+                if (document.querySelector('.play').textContent === 'Play') done(seen);
+             });
+             watch.observe(clock, {childList: true, characterData: true, subtree: true});",
+        );
+        let times = times.as_array().expect("times").iter();
+        let times: Vec<f64> = times.filter_map(Value::as_f64).collect();
+        assert!(times.len() > 3 && times.is_sorted(), "{motion}: {times:?}");
+        if motion == "reduce" {
+            let shown = |time: &f64| {
+                let of = |event: &&Value| {
+                    event["ts"]
+                        .as_f64()
+                        .is_some_and(|ts| (ts / 1e3 - time).abs() < 6e-4)
+                };
+                page.events.iter().any(|event| of(&event))
+            };
+            assert!(
+                times.iter().skip(1).all(shown),
+                "a step is an event: {times:?}"
+            );
+        }
+        browser.press(&[Key::Home]);
+        browser.press(&[' ']);
+        assert_eq!(browser.text(".play"), "Pause");
+        browser.press(&[' ']);
+        assert_eq!(browser.text(".play"), "Play");
+    }
+}
+
+/// Where the visible cursors stand: name, state, number of the line (0 if it is not
+/// unfolded).
+fn cursors(browser: &Browser) -> Vec<(String, String, u64)> {
+    let found = browser.run(
+        "const player = Player.all[0];
+         return player.cursors.flatMap((cursor, lane) => cursor
+            ? [[player.steps.lanes[lane].name, cursor.state, cursor.at.line,
+                player.source.cursors[lane].hidden]] : [])",
+    );
+    let cursors = found.as_array().expect("cursors").iter().map(|cursor| {
+        assert_eq!(cursor[3], false, "it is shown");
+        let text = |index: usize| cursor[index].as_str().unwrap_or_default().to_owned();
+        (text(0), text(1), cursor[2].as_u64().unwrap_or(0))
+    });
+    cursors.collect()
+}
+
+/// The number of the line of a lesson that contains this.
+fn line_of(lesson: &str, text: &str) -> u64 {
+    let source = std::fs::read_to_string(workspace().join(lesson)).expect("a lesson");
+    let lines = source.lines().zip(1..);
+    let found = lines.clone().filter(|(line, _)| line.contains(text));
+    let numbers: Vec<u64> = found.map(|(_, number)| number).collect();
+    assert_eq!(numbers.len(), 1, "{text} in {lesson}");
+    numbers[0]
+}
+
+#[test]
+fn after_fork_two_cursors_walk_one_into_each_branch() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = Page::of("fork-demo", "");
+    open(&browser, &page);
+    let lesson = "fork-demo/src/returns_twice.rs";
+    let [child, parent] = ["0 => start.in_child", r#"moment!("→ {returned}");"#];
+    let child = line_of(lesson, child);
+    let parent = {
+        let source = std::fs::read_to_string(workspace().join(lesson)).expect("a lesson");
+        source
+            .lines()
+            .position(|line| line.contains(parent))
+            .expect("a line") as u64
+            + 1
+    };
+    let (mut both, mut in_child, mut in_parent) = (false, false, false);
+    let happened = page.events.iter().filter(|event| event["ph"] != "M");
+    browser.press(&[Key::Home]);
+    let mut forked = false;
+    let mut reaped = false;
+    for event in happened {
+        browser.press(&[Key::Right]);
+        forked |= event["cat"] == "started";
+        reaped |= event["cat"] == "reaped";
+        let at = cursors(&browser);
+        if forked && !reaped {
+            assert_eq!(at.len(), 2, "after fork: {at:?}");
+            both = true;
+        }
+        let stands = |who: &str, line| at.iter().any(|(name, _, at)| name == who && *at == line);
+        in_child |= stands("child", child);
+        in_parent |= stands("parent", parent);
+    }
+    assert!(both && in_child && in_parent);
+}
+
+#[test]
+fn with_the_lock_held_one_is_inside_and_the_others_wait() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = Page::of("lock-demo", "exclusive --threads 8");
+    open(&browser, &page);
+    let lesson = "lock-demo/src/exclusive.rs";
+    let waits = line_of(lesson, r#"waiting!("wait")"#);
+    let inside = line_of(lesson, r#"span!("hold")"#)..=line_of(lesson, "holding.end()");
+    let (mut most_inside, mut most_waiting) = (0, 0);
+    browser.press(&[Key::Home]);
+    for _ in page.events.iter().filter(|event| event["ph"] != "M") {
+        browser.press(&[Key::Right]);
+        let at = cursors(&browser);
+        let is_inside = |state: &str, line| inside.contains(&line) && state == "at";
+        let within = at
+            .iter()
+            .filter(|(_, state, line)| is_inside(state, *line))
+            .count();
+        let waiting = at
+            .iter()
+            .filter(|(_, state, line)| *line == waits && state == "waiting");
+        if within == 1 {
+            most_waiting = most_waiting.max(waiting.count());
+        }
+        most_inside = most_inside.max(within);
+    }
+    assert_eq!((most_inside, most_waiting), (1, 7));
+}
+
+#[test]
+fn a_prediction_is_compared_by_keyboard_alone() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = Page::of("fork-demo", "");
+    for (number, arrows, marks) in [("2", 0, ["✔ 2", "✔ 0"]), ("1", 1, ["✘ 1", "✘ its own PID"])]
+    {
+        browser.open(&page.file());
+        assert_eq!(
+            browser.run("return document.querySelector('.revealed').hidden"),
+            true
+        );
+        // To the number; to the choices; to the button.
+        let number = number.chars().next().unwrap_or_default();
+        browser.press(&[Key::Tab]);
+        browser.press(&[number]);
+        browser.press(&[Key::Tab]);
+        browser.press(&[' ']);
+        browser.press(&vec![Key::Down; arrows]);
+        browser.press(&[Key::Tab, Key::Enter]);
+        let said = browser.run(
+            "return [...document.querySelectorAll('.predictions tbody tr')].map((row) => row.cells[1].textContent)",
+        );
+        assert_eq!(said, json!(marks));
+        assert_eq!(browser.text(".predictions tbody tr td:nth-child(3)"), "2");
+        // The keys go on working where the reader is now.
+        browser.press(&[Key::Home, Key::Right]);
+        assert!(browser.text(".now").starts_with("event 1 of "));
+    }
+    browser.open(&page.file());
+    browser.press(&[Key::Tab, Key::Tab, Key::Tab, Key::Tab]);
+    browser.press(&[Key::Enter]);
+    assert_eq!(
+        browser.run("return document.querySelector('.revealed').hidden"),
+        false
+    );
+    assert_eq!(
+        browser.run("return document.querySelector('.predictions').hidden"),
+        true
+    );
+}
+
+#[test]
+fn no_name_and_no_text_runs_anything() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let name = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\u{202e}'\"\u{1}";
+    let run = Run::program("process-demo").args(["run", "--name", name]);
+    let lesson = Page::made_by(run);
+    for page in [Some(lesson), watched("hostile.py")].into_iter().flatten() {
+        open(&browser, &page);
+        browser.press(&[Key::Home]);
+        let title = browser.run("return document.title");
+        let steps = "const player = Player.all[0];
+            for (const _ of player.steps.events) player.toEvent(player.now.index + 1);
+            return [document.querySelectorAll('script').length,
+                document.querySelectorAll('img, iframe, object').length,
+                document.documentElement.scrollWidth <= innerWidth]";
+        assert_eq!(browser.run(steps), json!([2, 0, true]));
+        assert_eq!(browser.run("return document.title"), title);
+        assert_ne!(title, "owned");
+        assert_eq!(browser.console(), Vec::<String>::new());
+        // Nor would a script run that came in all the same.
+        browser.run(
+            "const script = document.createElement('script');
+             script.textContent = \"document.title = 'owned'\";
+             document.body.append(script)",
+        );
+        assert_eq!(browser.run("return document.title"), title);
+        assert!(
+            browser
+                .console()
+                .join(" ")
+                .contains("Content Security Policy")
+        );
+    }
+}
+
+#[test]
+fn it_fits_every_width_and_a_sheet_of_paper() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let pages = [
+        ("fork", Page::of("fork-demo", "returns-twice --children 2")),
+        ("lock", Page::of("lock-demo", "exclusive --threads 8")),
+        ("pool", Page::of("pool-demo", "")),
+        ("cost", Page::of("thread-demo", "cost")),
+    ];
+    for (name, page) in &pages {
+        for (width, height) in [(390, 844), (1280, 900), (2560, 1440)] {
+            for colours in ["light", "dark"] {
+                browser.show_on("screen", ("prefers-color-scheme", colours));
+                browser.resize(width, height);
+                open(&browser, page);
+                for _ in 0..12 {
+                    browser.press(&[Key::Left]);
+                }
+                let fits = "return document.documentElement.scrollWidth <= innerWidth";
+                assert_eq!(browser.run(fits), true, "{name} at {width}");
+                browser.screenshot(&format!("{name}-{width}-{colours}"));
+            }
+        }
+        browser.open(&page.file());
+        browser.show_on("print", ("prefers-color-scheme", "dark"));
+        let shown = browser.run(
+            "const seen = (selector) => document.querySelector(selector).checkVisibility();
+             return [seen('.picture'), seen('.ask'), seen('.controls'), seen('.checks'),
+                document.querySelectorAll('.to-come').length]",
+        );
+        assert_eq!(shown, json!([true, false, false, true, 0]), "{name}");
+        browser.screenshot(&format!("{name}-print"));
+        assert!(browser.print().starts_with(b"%PDF"));
+    }
+}
+
+#[test]
+fn what_is_too_much_is_left_out_and_the_page_says_so() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = Page::of("fork-demo", "returns-twice --children 60");
+    open(&browser, &page);
+    let lanes = browser.run("return document.querySelectorAll('.picture .name').length");
+    assert_eq!(lanes, 40);
+    let told = browser.text(".left-out");
+    assert!(
+        told.starts_with("21 lanes of those that lived shortest are left out"),
+        "{told}"
+    );
+
+    let Some(page) = watched("talkative.py") else {
+        return;
+    };
+    open(&browser, &page);
+    let events = browser.run("return Player.all[0].data.events.length");
+    assert_eq!(events, 10_000);
+    let told = browser.text(".left-out");
+    assert!(told.contains("The first 10000 of "), "{told}");
+    browser.press(&[Key::End]);
+    assert!(browser.text(".now").starts_with("event "), "it is there");
+}
