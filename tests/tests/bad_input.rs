@@ -128,7 +128,7 @@ fn an_argument_that_is_no_text_is_refused() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_found_out_beforehand() {
-    for option in ["--svg", "--trace"] {
+    for option in ["--svg", "--html", "--trace"] {
         for (file, message) in [
             ("/nowhere/x", "No such file or directory"),
             ("/", "Is a directory"),

@@ -8,8 +8,8 @@ mod browser;
 
 use browser::{Browser, axe};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tests::{DEMOS, Run, python3, workspace};
 use thirtyfour::Key;
@@ -42,19 +42,6 @@ impl Page {
             folder,
             events,
             svg,
-        }
-    }
-
-    /// The page of all lessons of a demo.
-    fn of_all(demo: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let html = folder.path().join("run.html");
-        let run = Run::program(demo).args(["all", "--html"]).args([&html]);
-        let _ = run.run().expect_status(0);
-        Self {
-            folder,
-            events: Vec::new(),
-            svg: String::new(),
         }
     }
 
@@ -98,31 +85,133 @@ fn classes<'a>(all: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn every_page_is_self_contained_and_open_to_all() {
+fn the_site_is_self_contained_and_open_to_all() {
     let (Some(browser), Some(axe)) = (Browser::start(), axe()) else {
         return;
     };
-    let sections = DEMOS.map(|demo| (demo.to_owned(), Page::of_all(demo)));
-    let watched = watched("zombie.py").map(|page| ("watch".to_owned(), page));
-    for (name, page) in sections.into_iter().chain(watched) {
-        let size = page.file().metadata().expect("a file").len();
-        assert!(size < 500_000, "{name}: {size} bytes");
+    let folder = tempfile::tempdir().expect("a folder");
+    let site = folder.path().join("site");
+    let run = Run::program("examples/notes").args(["--out".as_ref(), site.as_os_str()]);
+    let _ = run.run().expect_status(0);
+    let mut pages: Vec<_> = DEMOS
+        .iter()
+        .map(|demo| site.join(format!("{demo}.html")))
+        .collect();
+    pages.push(site.join("index.html"));
+    let watched = watched("zombie.py");
+    pages.extend(watched.as_ref().map(Page::file));
+    for page in &pages {
+        let name = page.display();
+        let bytes = page.metadata().expect("a file").len();
+        assert!(bytes < 500_000, "{name}: {bytes} bytes");
         for colours in ["light", "dark"] {
             browser.show_on("screen", ("prefers-color-scheme", colours));
-            browser.open(&page.file());
-            let url = format!("file://{}", page.file().display());
-            assert_eq!(browser.requests(), [url], "{name}");
-            check_access(&browser, &axe, &name); // with the questions
-            browser.run(SHOW);
-            check_access(&browser, &axe, &name);
+            browser.open(page);
+            assert_eq!(browser.requests(), [format!("file://{name}")]);
+            check_access(&browser, &axe, page); // with the questions
+            browser.run("document.getElementById('show-all')?.click()");
+            check_access(&browser, &axe, page);
             assert_eq!(browser.requests(), Vec::<String>::new(), "{name}");
             assert_eq!(browser.console(), Vec::<String>::new(), "{name}");
         }
     }
+    browser.open(&site.join("index.html"));
+    browser.screenshot("index");
+    let links = browser.run("return [...document.querySelectorAll('a')].map((link) => link.href)");
+    let links: BTreeSet<&str> = links
+        .as_array()
+        .expect("links")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(
+        links.len(),
+        tests::all_lessons().len(),
+        "each lesson has one: {links:?}"
+    );
+    for link in links {
+        let (page, lesson) = link
+            .trim_start_matches("file://")
+            .split_once('#')
+            .expect("a lesson");
+        browser.open(page.as_ref());
+        let there = browser.run(&format!(
+            "return document.getElementById({lesson:?}) !== null"
+        ));
+        assert_eq!(there, true, "{link}");
+    }
+    let notes = std::fs::read_to_string(site.join("index.html")).expect("the index");
+    assert_eq!(notes.matches("✘</span>").count(), 0);
+
+    // Once more to the same place; but not where anybody else's file is.
+    std::fs::write(site.join("mine"), "mine").expect("written");
+    let again = || {
+        Run::program("examples/notes")
+            .args(["--out".as_ref(), site.as_os_str()])
+            .run()
+    };
+    let refused = again().expect_status(2);
+    let whose = format!(
+        "this program has not written {}",
+        site.join("mine").display()
+    );
+    assert!(refused.stderr.contains(&whose), "{refused:#?}");
+    std::fs::remove_file(site.join("mine")).expect("removed");
+    std::fs::write(site.join("index.html"), "mine").expect("written");
+    assert!(again().expect_status(2).stderr.contains("index.html"));
+    assert_eq!(
+        std::fs::read_to_string(site.join("index.html")).expect("there"),
+        "mine"
+    );
+    assert!(site.join("fork-demo.html").exists(), "nothing was touched");
+}
+
+#[test]
+fn a_demo_that_fails_does_not_keep_the_others_from_the_site() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let beside = folder.path();
+    // Demos of our own, which stand beside a copy of the program.
+    let demo = |name: &str, script: &str| {
+        let file = beside.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&file, mode).expect("executable");
+    };
+    let summary = |lesson: &str, ok: bool| {
+        format!(r#"echo '{{"summary":{{"lesson":"{lesson}","ok":{ok}}}}}'"#)
+    };
+    demo("fork-demo", "echo no fork \\<here\\> >&2; exit 2");
+    demo(
+        "process-demo",
+        &format!("{}; exit 1", summary("run", false)),
+    );
+    demo("pool-demo", "kill -9 $$");
+    demo("thread-demo", &summary("ids", true));
+    demo("lock-demo", &summary("balance", true));
+    std::fs::create_dir(beside.join("examples")).expect("a folder");
+    let notes = beside.join("examples/notes");
+    std::fs::copy(tests::program("examples/notes"), &notes).expect("copied");
+
+    let site = beside.join("site");
+    let run = Run::command("env").args(["-u", "CARGO"]).args([&notes]);
+    let _ = run
+        .args(["--out".as_ref(), site.as_os_str()])
+        .run()
+        .expect_status(1);
+    let index = std::fs::read_to_string(site.join("index.html")).expect("an index");
+    for said in [
+        "fork-demo tree: no fork &lt;here&gt;",
+        r#"✘</span> <a href="process-demo.html#run">"#,
+        r#"✘</span> <a href="pool-demo.html#tasks">"#,
+        r#"✔</span> <a href="thread-demo.html#ids">"#,
+        r#"✔</span> <a href="lock-demo.html#balance">"#,
+    ] {
+        assert!(index.contains(said), "{said}: {index}");
+    }
 }
 
 /// Asks the checker for what it calls serious or critical.
-fn check_access(browser: &Browser, axe: &str, name: &str) {
+fn check_access(browser: &Browser, axe: &str, page: &Path) {
     let script = "const done = arguments[1];
         if (!window.axe) (0, eval)(arguments[0]);
         axe.run().then((found) => done(found.violations
@@ -130,7 +219,7 @@ fn check_access(browser: &Browser, axe: &str, name: &str) {
             .map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 300)} ${one.nodes[0].failureSummary}`)))
            .catch((error) => done([String(error)]))";
     let found = browser.run_with(json!(axe), script);
-    assert_eq!(found, json!([]), "{name}");
+    assert_eq!(found, json!([]), "{}", page.display());
 }
 
 #[test]

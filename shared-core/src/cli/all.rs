@@ -3,7 +3,7 @@
 use super::lesson::Text;
 use super::{FAILED, INTERRUPTED, Lessons, Options, targets};
 use crate::children::{WaitStatus, about_to_spawn};
-use crate::platform::unnamed_file;
+use crate::platform::{die_with, unnamed_file};
 use crate::report::{CLOSED_PIPE, End};
 use crate::timeline::page::html;
 use crate::{complain, ending, who};
@@ -18,6 +18,9 @@ pub(super) fn run_all<L: Lessons>(
     names: &[String],
     options: &Options,
 ) -> Result<u8> {
+    if let Some(parent) = options.started_by {
+        die_with(parent);
+    }
     let mut page = targets(options)?.pop();
     let mut runs = Vec::new();
     ending::begin_run().context("failed to catch signals")?;
@@ -66,7 +69,7 @@ pub(super) fn run_all<L: Lessons>(
                 let text = Text::of(demo.find_subcommand(name).unwrap_or(demo));
                 let title = format!("{} {name}: {}", L::DEMO, text.claim);
                 run =
-                    json!({"title": title, "ended": ended.map(|end| end.to_string())}).to_string();
+                    json!({"name": name, "title": title, "ended": ended.map(|end| end.to_string())}).to_string();
             }
             runs.push(run);
         }

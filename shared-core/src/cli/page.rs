@@ -12,6 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What the script of the page takes, but for what is in [`page::Run`].
 #[derive(Serialize)]
 pub(super) struct Shown<'a> {
+    /// What the run is called on the page.
+    name: &'a str,
     /// What was done, in one line.
     title: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +82,7 @@ impl<'a> Shown<'a> {
     ) -> Self {
         let date = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
+            name: &summary.lesson,
             title,
             lesson,
             machine: who::machine(),

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 #[derive(Serialize)]
 pub(super) struct Summary {
     demo: &'static str,
-    lesson: String,
+    pub(super) lesson: String,
     pub(super) options: Map<String, Value>,
     pub(super) ok: bool,
     checks: Vec<Check>,

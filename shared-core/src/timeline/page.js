@@ -45,6 +45,7 @@ function milliseconds(time) {
 function inWords(value) {
   if (value === null || value === undefined) return "not seen";
   if (Array.isArray(value)) return value.map(inWords).join(", ");
+  if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
   return typeof value === "string" ? visible(value) : JSON.stringify(value);
 }
 
@@ -140,8 +141,8 @@ class Steps {
       case "check": return `checks: ${name} ${event.args?.ok ? "✔" : "✘"}`;
       case "measured": return `has measured: ${name}`;
       case "queued": return `puts into the queue: ${name}`;
-      case "started": return `has made ${child}`;
-      case "reaped": return `has reaped ${child}: ${ended}`;
+      case "started": return `${event.by === undefined ? "somebody " : ""}has made ${child}`;
+      case "reaped": return `${event.by === undefined ? "somebody " : ""}has reaped ${child}: ${ended}`;
       case "error": return `fails: ${name}`;
       case "clock": return `has compared clocks with ${name}`;
       default: return name;
@@ -182,7 +183,10 @@ class Picture {
       come. */
   draw() {
     const rows = this.drawing.rows;
-    this.width = Math.max(this.box.clientWidth, 240);
+    // In pixels of a letter of 16: the picture grows with the letters of the page.
+    this.scale = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+    this.clientWidth = this.box.clientWidth;
+    this.width = Math.max(this.clientWidth / this.scale, 240);
     const names = rows.map((row) => short(visible(row.label), 40));
     const widest = Math.max(0, ...names.map((name) => this.widthOf(name, true)));
     // Where there is little room a name stands above its lane.
@@ -216,7 +220,8 @@ class Picture {
     for (const [time, text] of this.ticks()) {
       const x = this.x(time);
       ticks.append(drawn("line", "tick", { x1: x, x2: x, y1: 0, y2: bottom }));
-      ticks.append(drawn("text", "", { x, y: bottom + 16, "text-anchor": "middle" }, text));
+      const anchor = x < 24 ? "start" : "middle";
+      ticks.append(drawn("text", "", { x, y: bottom + 16, "text-anchor": anchor }, text));
     }
     const arrows = drawn("g", "", {});
     for (const arrow of this.drawing.arrows) {
@@ -233,7 +238,7 @@ class Picture {
       const index = this.eventAt.get(click.target);
       if (index !== undefined) return this.go.toEvent(index);
       const { left } = svg.getBoundingClientRect();
-      this.go.toTime(this.time(click.clientX - left));
+      this.go.toTime(this.time((click.clientX - left) / this.scale));
     });
     this.box.replaceChildren(svg);
     this.eventAt = new Map(this.shapes.filter((shape) => shape.event !== undefined).map((shape) => [shape.node, shape.event]));
@@ -456,13 +461,13 @@ class Source {
     this.elsewhere.textContent = elsewhere.size ? `elsewhere: ${[...elsewhere].join("; ")}` : "";
     for (const [top, cursors] of slots) {
       const isAlone = cursors.length === 1, isCrowded = cursors.length > 5;
-      const step = isAlone ? 0 : Math.min(20, 98 / cursors.length);
+      const step = isAlone ? 0 : Math.min(1.6, 7.5 / cursors.length);
       cursors.forEach(({ lane, arrow }, slot) => {
         const node = this.cursors[lane], { name, letter, label } = this.steps.lanes[lane];
         node.textContent = isAlone ? arrow + short(visible(name), 10) : isCrowded ? "" : arrow + (letter ?? "");
         node.className = `cursor ${this.at[lane].state}`;
         node.title = label;
-        node.style.transform = `translate(${slot * step}px, ${top}px)`;
+        node.style.transform = `translate(${slot * step}em, ${top}px)`;
       });
     }
   }
@@ -475,11 +480,14 @@ class Source {
     this.lit = line;
     if (!line) return;
     line.classList.add("current");
-    const { offsetTop } = this.rowOf({ at: place });
+    // With all cursors, if they have room.
+    const own = this.rowOf({ at: place }).offsetTop;
+    const all = this.at.filter((cursor) => cursor?.at.file === this.file).map((cursor) => this.rowOf(cursor).offsetTop);
     const { scrollTop, clientHeight } = this.box;
-    if (offsetTop < scrollTop + 20 || offsetTop > scrollTop + clientHeight - 40) {
-      this.box.scrollTop = offsetTop - clientHeight / 3;
-    }
+    let [first, last] = [Math.min(own, ...all), Math.max(own, ...all)];
+    if (last - first > clientHeight - 60) [first, last] = [own, own];
+    if (first < scrollTop + 10) this.box.scrollTop = first - 30;
+    else if (last > scrollTop + clientHeight - 40) this.box.scrollTop = last - clientHeight + 60;
   }
 }
 
@@ -605,7 +613,6 @@ class Player {
     this.find(".verdict").hidden = !checks.length && !error;
     this.find(".legend").append(...drawing.legend.map((sign) => element("span", "", sign)));
     this.find(".left-out").append(...left_out.map((text) => element("li", "", text)));
-    this.measured(drawing.bars);
     const day = new Date(date).toISOString().replace("T", " ").slice(0, 16);
     this.find(".machine").textContent = `Run of ${day} UTC on ${machine}`;
     if (!lesson) return;
@@ -631,7 +638,7 @@ class Player {
     if (!bars) return;
     const box = this.find(".measured");
     box.hidden = false;
-    box.append(element("p", "", bars.caption));
+    box.replaceChildren(element("p", "", bars.caption));
     const percent = (place) => `${place * 100}%`;
     for (const bar of bars.drawn) {
       const row = element("div", "bar"), track = element("div", "track");
@@ -644,13 +651,14 @@ class Player {
       box.append(row);
     }
     const row = element("div", "bar"), ticks = element("div", "ticks");
-    for (const [place, text] of bars.ticks) {
+    row.append(element("span"), ticks, element("span"));
+    box.append(row);
+    const every = Math.ceil(bars.ticks.length * 72 / Math.max(ticks.clientWidth, 72));
+    for (const [place, text] of bars.ticks.filter((_, index) => index % every === 0)) {
       const tick = element("span", "", text);
       tick.style.left = percent(place);
       ticks.append(tick);
     }
-    row.append(element("span"), ticks, element("span"));
-    box.append(row);
   }
 
   // What moves.
@@ -684,23 +692,24 @@ class Player {
     this.article.addEventListener("pointerdown", () => { Player.current = this; });
     this.article.addEventListener("focusin", () => { Player.current = this; });
     new ResizeObserver(() => {
-      if (this.picture.width === this.find(".picture").clientWidth) return;
-      this.picture.draw();
-      this.source?.place();
-      this.align();
+      if (this.picture.clientWidth === this.find(".picture").clientWidth) return;
+      this.draw();
       this.render();
     }).observe(this.find(".picture"));
-    this.picture.draw();
-    this.align();
+    this.draw();
     this.toEvent(this.steps.events.length - 1); // the whole run, to be played from the start
   }
 
-  /** The scrubber begins and ends where the time axis does. */
-  align() {
-    const scrubber = this.find(".scrubber"), { left, width } = this.picture;
-    const end = this.picture.x(this.length);
-    scrubber.style.marginLeft = `${left - 8}px`;
-    scrubber.style.width = `${Math.min(end, width - 8) - left + 16}px`;
+  /** Draws what depends on how much room there is. */
+  draw() {
+    this.picture.draw();
+    this.source?.place();
+    this.measured(this.data.drawing.bars);
+    // The scrubber begins and ends where the time axis does.
+    const scrubber = this.find(".scrubber"), { left, width, scale } = this.picture;
+    const end = Math.min(this.picture.x(this.length), width - 8);
+    scrubber.style.marginLeft = `${(left - 8) * scale}px`;
+    scrubber.style.width = `${(end - left + 16) * scale}px`;
   }
 
   transcript() {
@@ -716,10 +725,22 @@ class Player {
         element("span", "what", visible(event.name)),
       );
       line.addEventListener("click", () => this.toEvent(index));
-      list.append(line);
       this.lines.push({ index, line });
     });
     for (const node of [list, this.find(".said")]) node.hidden = !this.lines.length;
+    this.openTranscript(0);
+  }
+
+  /** Of very many lines only those around the last one said are in the list. */
+  openTranscript(spoken) {
+    const most = 400, { length } = this.lines;
+    const begin = length <= most ? 0 : Math.max(0, Math.floor(spoken / 100) * 100 - 200);
+    if (this.begin === begin) return;
+    this.begin = begin;
+    const lines = this.lines.slice(begin, begin + most);
+    this.find(".transcript").replaceChildren(...lines.map(({ line }) => line));
+    const which = length <= most ? "" : `, lines ${begin + 1} to ${begin + lines.length} of ${length}`;
+    this.find(".said").textContent = `What they said${which}`;
   }
 
   /** How much slower than it was: so that the run takes from a second to some minutes. */
@@ -842,6 +863,7 @@ class Player {
     for (; this.spoken > 0 && this.lines[this.spoken - 1].index > index; this.spoken -= 1) {
       this.lines[this.spoken - 1].line.classList.add("to-come");
     }
+    this.openTranscript(this.spoken);
     const last = this.lines[this.spoken - 1];
     const current = last?.index === index ? last.line : null;
     if (this.said !== current) {
@@ -867,17 +889,17 @@ Player.current = null;
 
 // The page.
 
-for (const data of JSON.parse(document.getElementById("data").textContent)) {
-  const article = document.getElementById("run").content.firstElementChild.cloneNode(true);
-  const number = Player.all.length + 1;
-  article.id = `run-${number}`;
-  document.getElementById("runs").append(article);
+for (const data of JSON.parse(document.getElementById("run-data").textContent)) {
+  const article = document.getElementById("one-run").content.firstElementChild.cloneNode(true);
+  article.id = data.name;
+  document.getElementById("all-runs").append(article);
   Player.all.push(new Player(data, article));
   const item = element("li"), link = element("a", "", visible(data.title));
-  link.href = `#run-${number}`;
+  link.href = `#${data.name}`;
   item.append(link);
   document.getElementById("contents").append(item);
 }
+document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 const isOne = Player.all.length === 1;
 document.querySelector("nav").hidden = isOne;
 if (isOne) document.querySelector("h2").hidden = true; // it says what the first heading says

@@ -107,7 +107,7 @@ mod tests {
         );
         assert_eq!(page.matches("</script>").count(), 2, "the data, the script");
         let data = page
-            .split("<script type=\"application/json\" id=\"data\">")
+            .split("<script type=\"application/json\" id=\"run-data\">")
             .nth(1);
         let data = data.and_then(|data| data.split("</script>").next());
         let data: serde_json::Value = serde_json::from_str(data.unwrap_or_default()).expect("JSON");
