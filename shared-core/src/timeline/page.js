@@ -418,7 +418,7 @@ class Source {
     text.append(code.slice(last));
     // What does not fit goes on below, a bit further in.
     const indent = code.search(/\S|$/) + 4;
-    text.style.paddingLeft = `calc(8em + ${indent}ch)`;
+    text.style.paddingLeft = `calc(7.5em + ${indent}ch)`;
     text.style.textIndent = `-${indent}ch`;
     line.append(element("span", "number", String(number)), text);
     line.addEventListener("click", () => this.go.toLine(this.file, number));
