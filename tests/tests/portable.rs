@@ -218,3 +218,45 @@ fn fork_demo_says_what_to_run_instead() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("cargo run -p process-demo"));
 }
+
+#[test]
+fn the_site_shows_what_runs_here_and_says_why_the_rest_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let site = folder.path().join("site");
+    let mut notes = Command::new(program("examples/notes"));
+    // The demos are built.
+    notes.env_remove("CARGO").arg("--out").arg(&site);
+    let output = notes.output().expect("the program");
+    assert!(output.status.success(), "{output:#?}");
+    let index = std::fs::read_to_string(site.join("index.html")).expect("the index");
+    let fork = if cfg!(unix) {
+        r#"✔</span> <a href="fork-demo.html#tree">"#
+    } else {
+        "fork-demo tree: fork() is a Unix call"
+    };
+    assert!(index.contains(fork), "{index}");
+    for demo in DEMOS {
+        let page = std::fs::read_to_string(site.join(format!("{demo}.html"))).expect("a page");
+        let data = page
+            .split(r#"id="run-data">"#)
+            .nth(1)
+            .and_then(|data| data.split("</script>").next());
+        let runs: Vec<Value> = serde_json::from_str(data.expect("data")).expect("JSON");
+        for run in &runs {
+            let name = run["name"].as_str().expect("a name");
+            assert!(
+                index.contains(&format!(r#"✔</span> <a href="{demo}.html#{name}">"#)),
+                "{demo} {name}"
+            );
+            let at = run["events"].as_array().expect("events").iter();
+            let at: Vec<&str> = at
+                .filter_map(|event| event["args"]["at"].as_str())
+                .collect();
+            let source = run["lesson"]["files"]["source"].as_str().expect("a source");
+            let in_source = at
+                .iter()
+                .filter(|at| at.starts_with(&format!("{demo}/{source}:")));
+            assert!(in_source.count() > 0, "{demo} {name}: {at:?}");
+        }
+    }
+}

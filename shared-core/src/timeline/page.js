@@ -84,7 +84,6 @@ class Steps {
   walk() {
     const cursors = this.lanes.map(() => null);
     const open = this.lanes.map(() => []);
-    const byName = (event) => event.args?.at && this.line(event.args.at);
     this.moves = this.events.map((event) => {
       const moves = [];
       const set = (lane, cursor) => {
@@ -92,7 +91,7 @@ class Steps {
         moves.push({ lane, before: cursors[lane], after: cursor });
         cursors[lane] = cursor;
       };
-      const at = byName(event);
+      const at = event.args?.at && this.line(event.args.at);
       const own = event.lane === undefined ? null : cursors[event.lane];
       const stack = open[event.lane] ?? [];
       const state = () => (stack.at(-1) === "wait" ? "waiting" : "at");
@@ -159,10 +158,10 @@ class Picture {
     this.measure = document.createElement("canvas").getContext("2d");
     // The event that a shape stands for, by lane, time and kind.
     this.eventOf = new Map();
-    const kinds = { life: "life", report: "report", moment: "moment", span: "span", wait: "wait", slice: "slice" };
+    const kinds = ["life", "report", "moment", "span", "wait", "slice"];
     steps.events.forEach((event, index) => {
-      if (event.ph === "E" || event.lane === undefined || !kinds[event.cat]) return;
-      this.eventOf.set(`${event.lane} ${kinds[event.cat]} ${event.ts}`, index);
+      if (event.ph === "E" || event.lane === undefined || !kinds.includes(event.cat)) return;
+      this.eventOf.set(`${event.lane} ${event.cat} ${event.ts}`, index);
     });
   }
 

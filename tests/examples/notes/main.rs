@@ -72,7 +72,7 @@ fn write(place: &Place) -> Result<bool> {
                 .lessons
                 .contains_key(&(demo.to_owned(), lesson.clone()))
             {
-                let outcome = why_not(&program, &lesson)?;
+                let outcome = why_not(demo, &program, &lesson)?;
                 seen.lessons.insert((demo.to_owned(), lesson), outcome);
             }
         }
@@ -145,13 +145,17 @@ fn run_all(demo: &str, program: &Path, page: &Path, seen: &mut Seen) -> Result<O
 }
 
 /// Why a lesson was not among those of its demo: it may say that it cannot run here.
-fn why_not(program: &Path, lesson: &str) -> Result<Outcome> {
+fn why_not(demo: &str, program: &Path, lesson: &str) -> Result<Outcome> {
     let mut command = Command::new(program);
     command.arg(lesson).stdin(Stdio::null());
     let output = command.output().context("failed to run it")?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let before = format!("{demo}: ");
+    let lines = said
+        .lines()
+        .map(|line| line.strip_prefix(&before).unwrap_or(line));
     Ok(match output.status.code() {
-        Some(NOT_HERE) => Outcome::NotHere(said),
+        Some(NOT_HERE) => Outcome::NotHere(lines.collect::<Vec<_>>().join(" ")),
         _ => Outcome::Fails,
     })
 }
