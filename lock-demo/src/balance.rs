@@ -125,6 +125,7 @@ fn deposit_and_withdraw(
         };
         let threads: Vec<_> = (1..=options.threads).map(start).collect();
         drop(everyone);
+        let _joining = waiting!("join");
         let mut made = 0;
         for thread in threads {
             let thread = thread.context("failed to start a thread")?;

@@ -77,6 +77,7 @@ pub fn run(options: &Options) -> Result<()> {
         all_ask.wait();
         fact!("asked_at_once", asked.load(SeqCst));
         drop(guard);
+        let _joining = waiting!("join");
         let mut seen = Vec::new();
         for (number, thread) in (1..).zip(threads) {
             let all = options.threads;

@@ -152,10 +152,8 @@ fn run(options: &Options, observed: Observed) -> Result<u8> {
         .collect();
     let given = json!({"command": words, "max_events": options.max_events});
     let given = given.as_object().cloned().unwrap_or_default();
-    let ok = observed.show(&words.join(" "), given, &events, !options.quiet)?;
-    if !options.quiet {
-        advise(&story);
-    }
+    let advice = advice(&story);
+    let ok = observed.show(&words.join(" "), given, &events, &advice, !options.quiet)?;
     if options.check && !ok {
         return Ok(1);
     }
@@ -276,23 +274,21 @@ fn in_short(who: &[String]) -> String {
 }
 
 /// What to do about it.
-fn advise(story: &Story) {
+fn advice(story: &Story) -> Vec<String> {
+    let mut advice = Vec::new();
     if !story.zombies.is_empty() {
-        complain(format_args!(
-            "wait for each child: p.join(), child.wait(), waitpid(2)"
-        ));
+        advice.push("wait for each child: p.join(), child.wait(), waitpid(2)".to_owned());
     }
     if !story.orphans.is_empty() {
-        complain(format_args!(
-            "an orphan goes on alone: wait for it before its parent ends"
-        ));
+        advice.push("an orphan goes on alone: wait for it before its parent ends".to_owned());
     }
     if story.left_out > 0 {
-        complain(format_args!(
-            "{} later events were left out; see --max-events",
-            story.left_out
+        let all = story.left_out;
+        advice.push(format!(
+            "{all} later events were left out; see --max-events"
         ));
     }
+    advice
 }
 
 #[cfg(test)]

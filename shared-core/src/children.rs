@@ -102,7 +102,7 @@ pub struct Start {
     may_outlive: bool,
     /// fork makes a copy, which goes on where its parent does.
     is_a_copy: bool,
-    /// The line of source.
+    /// The line of source that is about to make it.
     place: &'static Location<'static>,
 }
 
@@ -144,6 +144,7 @@ impl Start {
 
     /// There is a child, with this PID, as fork or spawn returned it: from here
     /// on it is guarded, and has a lane.
+    #[track_caller]
     pub fn made(self, pid: impl TryInto<i32>) -> Child {
         let pid = pid.try_into().unwrap_or(0); // no PID, hence no child
         let place = if self.may_outlive {
@@ -155,8 +156,8 @@ impl Start {
         report::started(
             pid.unsigned_abs(),
             &self.role,
-            self.is_a_copy,
-            Some(self.place),
+            self.is_a_copy.then_some(self.place),
+            Some(Location::caller()),
         );
         Child {
             pid,

@@ -22,7 +22,7 @@ pub use clock::{Offset, clock};
 pub use event::{End, Event, Phase};
 pub(crate) use lane::Place;
 pub(crate) use lane::close_lane;
-use lane::{arg, at, cpu, record, record_from_nowhere};
+use lane::{arg, at, cpu, line_of, record, record_from_nowhere};
 use log::LOG;
 use serde_json::{Map, Value};
 use session::Speaker;
@@ -251,13 +251,13 @@ pub(crate) fn all_events() -> Result<(Arc<Vec<Event>>, Vec<String>)> {
     Ok((events, LOG.get().map(log::Log::cut_off).unwrap_or_default()))
 }
 
-/// Marks in the child's own lane that its parent has started it, at this line of source;
-/// a copy of its parent begins there, too. `role` is what the child is called, in case
-/// that it never comes to say so itself.
-pub(crate) fn started(child: u32, role: &str, is_a_copy: bool, place: Place) {
+/// Marks in the child's own lane that its parent, at this line of source, has started it;
+/// a copy of the parent begins behind the line `copied`. `role` is what the child is called,
+/// in case that it never comes to say so itself.
+pub(crate) fn started(child: u32, role: &str, copied: Place, place: Place) {
     let mut args = arg("by", who::tid());
-    if is_a_copy {
-        args.extend(arg("how", "fork"));
+    if let Some(copied) = copied {
+        args.extend(arg("from", line_of(copied)));
     }
     mark(child, "started", role, at(args, place));
 }

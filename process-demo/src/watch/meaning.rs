@@ -354,8 +354,9 @@ impl Meaning {
     fn says(&mut self, at: At, stream: u64, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let visible = |c: char| if c.is_control() { ' ' } else { c };
-        let line = line.trim_end().chars().map(visible);
-        let line: String = line.take(LONGEST_LINE).collect();
+        let mut rest = line.trim_end().chars().map(visible);
+        let mut line: String = rest.by_ref().take(LONGEST_LINE).collect();
+        line.extend(rest.next().map(|_| '…')); // there is more
         let stream = arg("stream", if stream == 1 { "stdout" } else { "stderr" });
         self.events
             .append(at, Phase::Instant, "report", &line, stream);

@@ -1,7 +1,7 @@
 //! A run as a page shows it: what the lesson says, what was seen, the source.
 
 use super::lesson::{Files, ORDER, Text};
-use super::predict::Question;
+use super::predict::{Asked, Question};
 use super::summary::Summary;
 use crate::report::Event;
 use crate::timeline::{Timeline, page};
@@ -22,6 +22,8 @@ pub(super) struct Shown<'a> {
     /// When it was written, in milliseconds since 1970.
     date: u64,
     summary: &'a Summary,
+    /// What to do about it.
+    advice: &'a [String],
     #[serde(flatten)]
     run: page::Run<'a>,
 }
@@ -39,14 +41,6 @@ pub(super) struct Lesson<'a> {
     files: &'a Files,
 }
 
-#[derive(Serialize)]
-struct Asked {
-    text: String,
-    choices: &'static [&'static str],
-    fact: &'static str,
-    is_a_race: bool,
-}
-
 impl<'a> Lesson<'a> {
     pub(super) fn new(
         text: &'a Text,
@@ -55,18 +49,15 @@ impl<'a> Lesson<'a> {
         summary: &Summary,
         several_speak: bool,
     ) -> Self {
-        let asked = |question: &Question| Asked {
-            text: question.about(&summary.options),
-            choices: question.choices,
-            fact: question.fact,
-            is_a_race: question.is_a_race,
-        };
         Self {
             command: summary.command_line(),
             why: &text.why,
             tries: text.tries(),
             order: several_speak.then_some(ORDER),
-            questions: questions.iter().map(asked).collect(),
+            questions: questions
+                .iter()
+                .map(|question| question.of(&summary.options))
+                .collect(),
             files,
         }
     }
@@ -77,6 +68,7 @@ impl<'a> Shown<'a> {
         title: &'a str,
         lesson: Option<Lesson<'a>>,
         summary: &'a Summary,
+        advice: &'a [String],
         events: &'a [Event],
         timeline: &Timeline,
     ) -> Self {
@@ -88,6 +80,7 @@ impl<'a> Shown<'a> {
             machine: who::machine(),
             date: date.map_or(0, |date| date.as_millis().try_into().unwrap_or(0)),
             summary,
+            advice,
             run: page::Run::new(events, timeline),
         }
     }

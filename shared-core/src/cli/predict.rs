@@ -14,7 +14,8 @@ use std::process::Command;
 pub struct Question {
     /// What is asked; `{option}` stands for the value of that option.
     pub text: &'static str,
-    /// What may be answered; if there is nothing here, a whole number.
+    /// What may be answered, in which `{option}` means the same; if there is nothing
+    /// here, a whole number.
     pub choices: &'static [&'static str],
     /// The fact of the run that is the answer.
     pub fact: &'static str,
@@ -36,7 +37,16 @@ pub(super) struct Prediction {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outcomes: Vec<Value>,
     #[serde(skip)]
-    about: Question,
+    asked: Asked,
+}
+
+/// What is asked of a run with certain options.
+#[derive(Debug, Serialize)]
+pub(super) struct Asked {
+    text: String,
+    choices: Vec<String>,
+    fact: &'static str,
+    is_a_race: bool,
 }
 
 impl Prediction {
@@ -48,19 +58,19 @@ impl Prediction {
     pub(super) fn ask(questions: &[Question], options: &Map<String, Value>) -> Result<Vec<Self>> {
         let mut predictions = Vec::new();
         for about in questions {
-            let question = about.about(options);
-            let what = match about.choices {
+            let asked = about.of(options);
+            let what = match asked.choices.as_slice() {
                 [] => "a number".to_owned(),
                 choices => choices.join(" / "),
             };
             // Nobody to ask is no reason not to run.
-            let _ = writeln!(io::stderr(), "{}", textwrap::fill(&question, 80));
+            let _ = writeln!(io::stderr(), "{}", textwrap::fill(&asked.text, 80));
             predictions.push(Self {
-                said: about.answer(&what)?,
-                question,
+                said: asked.answer(&what)?,
+                question: asked.text.clone(),
                 answer: Value::Null,
                 outcomes: Vec::new(),
-                about: *about,
+                asked,
             });
         }
         Ok(predictions)
@@ -69,9 +79,9 @@ impl Prediction {
     /// Finds the answer among the facts of the run; for a race, in five more runs
     /// of `command`, which is this program with the same options and `--json`.
     pub(super) fn reveal(&mut self, facts: &Map<String, Value>, command: &mut Command) {
-        let fact = |facts: &Map<String, Value>| facts.get(self.about.fact).cloned();
+        let fact = |facts: &Map<String, Value>| facts.get(self.asked.fact).cloned();
         self.answer = fact(facts).unwrap_or_default();
-        if !self.about.is_a_race {
+        if !self.asked.is_a_race {
             return;
         }
         for _ in 0..TRIALS {
@@ -83,7 +93,7 @@ impl Prediction {
             let summary: Value =
                 serde_json::from_slice(last.unwrap_or_default()).unwrap_or_default();
             self.outcomes
-                .push(summary["summary"]["facts"][self.about.fact].clone());
+                .push(summary["summary"]["facts"][self.asked.fact].clone());
         }
         let different: BTreeSet<String> = self.outcomes.iter().map(ToString::to_string).collect();
         self.answer = match different.len() {
@@ -120,13 +130,22 @@ impl Prediction {
 
 impl Question {
     /// What is asked of a run with these options.
-    pub(super) fn about(&self, options: &Map<String, Value>) -> String {
-        let fill_in = |text: String, (name, value): (&String, &Value)| {
-            text.replace(&format!("{{{name}}}"), &in_words(value))
+    pub(super) fn of(&self, options: &Map<String, Value>) -> Asked {
+        let fill_in = |text: &str| {
+            options.iter().fold(text.to_owned(), |text, (name, value)| {
+                text.replace(&format!("{{{name}}}"), &in_words(value))
+            })
         };
-        options.iter().fold(self.text.to_owned(), fill_in)
+        Asked {
+            text: fill_in(self.text),
+            choices: self.choices.iter().copied().map(fill_in).collect(),
+            fact: self.fact,
+            is_a_race: self.is_a_race,
+        }
     }
+}
 
+impl Asked {
     /// Takes an answer, which is one of `what`. A person at a terminal is asked again.
     fn answer(&self, what: &str) -> Result<Option<String>> {
         loop {
@@ -154,11 +173,11 @@ impl Question {
     /// The choice that is meant, whatever its case: its first letters are enough if no
     /// other one has the same.
     fn as_given<'a>(&'a self, answer: &'a str) -> &'a str {
-        let begins = |choice: &&&str| {
+        let begins = |choice: &&String| {
             let begin = choice.get(..answer.len());
             !answer.is_empty() && begin.is_some_and(|begin| begin.eq_ignore_ascii_case(answer))
         };
-        let same = |choice: &&&str| choice.eq_ignore_ascii_case(answer);
+        let same = |choice: &&String| choice.eq_ignore_ascii_case(answer);
         let mut meant = self.choices.iter().filter(begins);
         match (self.choices.iter().find(same), meant.next(), meant.next()) {
             (Some(choice), ..) | (None, Some(choice), None) => choice,
@@ -167,9 +186,9 @@ impl Question {
     }
 
     fn allows(&self, answer: &str) -> bool {
-        match self.choices {
+        match self.choices.as_slice() {
             [] => answer.parse::<i64>().is_ok(),
-            choices => choices.contains(&answer),
+            choices => choices.iter().any(|choice| choice == answer),
         }
     }
 }

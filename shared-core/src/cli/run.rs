@@ -101,7 +101,7 @@ pub(super) fn run_lesson<L: Lessons>(
     let shown = || {
         let questions = lesson.questions();
         let lesson = page::Lesson::new(&text, &files, questions, &summary, several_speak);
-        page::Shown::new(&title, Some(lesson), &summary, &events, &timeline).to_json()
+        page::Shown::new(&title, Some(lesson), &summary, &[], &events, &timeline).to_json()
     };
     for mut target in targets {
         target.write(&match target.option() {

@@ -6,7 +6,7 @@ use super::targets::Target;
 use super::{print, wants_colour};
 use crate::report::Event;
 use crate::timeline::{self, Timeline, page, svg, text};
-use crate::who;
+use crate::{complain, who};
 use anyhow::Result;
 use clap::{ArgMatches, Command};
 use serde_json::{Map, Value};
@@ -37,7 +37,8 @@ impl Observed {
 
     /// Shows a run of `what` with these options, whose events are in order of time: on
     /// stdout with `--json`, else on stderr if it is to be drawn, and in the files that
-    /// were asked for. Returns whether no check has failed.
+    /// were asked for; `advice` is what to do about what was found. Returns whether no check
+    /// has failed.
     ///
     /// # Errors
     /// When something cannot be written.
@@ -46,6 +47,7 @@ impl Observed {
         what: &str,
         options: Map<String, Value>,
         events: &[Event],
+        advice: &[String],
         is_drawn: bool,
     ) -> Result<bool> {
         let Self {
@@ -74,11 +76,14 @@ impl Observed {
             target.write(&match (target.option(), &timeline) {
                 ("--svg", Some(timeline)) => svg::draw(timeline, &title, &who::machine()),
                 ("--html", Some(timeline)) => {
-                    let shown = Shown::new(&title, None, &summary, events, timeline);
+                    let shown = Shown::new(&title, None, &summary, advice, events, timeline);
                     page::html(&title, &[shown.to_json()])
                 }
                 _ => timeline::trace(events),
             })?;
+        }
+        for line in advice.iter().filter(|_| is_drawn) {
+            complain(format_args!("{line}"));
         }
         Ok(summary.ok)
     }

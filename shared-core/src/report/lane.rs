@@ -53,14 +53,15 @@ pub(super) fn record_from_nowhere(
     append(log, phase, category, name, lane(log, None), args);
 }
 
-/// `args`, with a line of source: `fork-demo/src/returns_twice.rs:71`.
-pub(super) fn at(args: Map<String, Value>, place: Place) -> Map<String, Value> {
-    let mut args = args;
-    if let Some(place) = place {
-        let file = place.file().replace('\\', "/");
-        args.insert("at".to_owned(), format!("{file}:{}", place.line()).into());
-    }
+/// `args`, with a line of source.
+pub(super) fn at(mut args: Map<String, Value>, place: Place) -> Map<String, Value> {
+    args.extend(place.map(|place| ("at".to_owned(), line_of(place).into())));
     args
+}
+
+/// `fork-demo/src/returns_twice.rs:71`, on every system.
+pub(super) fn line_of(place: &Location<'_>) -> String {
+    format!("{}:{}", place.file().replace('\\', "/"), place.line())
 }
 
 /// A line of source, if one is at work.

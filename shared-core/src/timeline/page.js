@@ -69,6 +69,7 @@ class Steps {
       if (!byThread.has(tid)) byThread.set(tid, index);
     });
     this.events = [];
+    this.at = new Set(events.map((event) => event.args?.at)); // the lines where something was done
     for (const event of events) {
       if (event.ph === "M") continue; // a name, nothing that happens
       const process = event.via ?? event.pid;
@@ -80,7 +81,8 @@ class Steps {
   }
 
   /** Where the cursors stand: `moves` holds, for each event, each cursor that it changes,
-      as it was before and as it is after. */
+      as it was before and as it is after. A cursor is `at` the line where something was
+      done last, is `waiting` there, has gone on `after` it, or has `ended`. */
   walk() {
     const cursors = this.lanes.map(() => null);
     const open = this.lanes.map(() => []);
@@ -92,27 +94,33 @@ class Steps {
         cursors[lane] = cursor;
       };
       const at = event.args?.at && this.line(event.args.at);
-      const own = event.lane === undefined ? null : cursors[event.lane];
+      const own = cursors[event.lane];
       const stack = open[event.lane] ?? [];
-      const state = () => (stack.at(-1) === "wait" ? "waiting" : "at");
       if (event.cat === "started" || event.cat === "reaped") {
-        const parent = cursors[event.by];
-        if (at && event.by !== undefined) set(event.by, { at, state: parent?.state === "waiting" ? "waiting" : "at" });
-        if (event.cat === "reaped") set(event.lane, null);
-        else if (at && event.args.how === "fork" && !own) set(event.lane, { at, state: "at" });
+        if (at) set(event.by, { at, state: "at" });
+        if (event.cat === "reaped") this.lanesOf(event).forEach((lane) => set(lane, null));
+        else if (event.args.from && !own) set(event.lane, { at: this.line(event.args.from), state: "after" });
       } else if (event.ph === "E" && event.cat === "life") {
-        // A process that has ended is there until it is reaped.
+        // With a process its threads end; it is there itself until it is reaped.
         const isProcess = event.tid === event.pid;
+        if (isProcess) this.lanesOf(event).forEach((lane) => set(lane, null));
         set(event.lane, own && isProcess && !event.via ? { ...own, state: "ended" } : null);
-      } else if (event.ph === "E") {
-        stack.pop();
+      } else if (event.ph === "E" && event.cat === "span") {
+        event.begun = stack.pop(); // what ends here
         if (own) set(event.lane, { at: at ?? own.at, state: "after" });
       } else {
-        if (event.ph === "B" && event.cat !== "life") stack.push(event.cat);
-        if (at) set(event.lane, { at, state: state() });
+        if (event.ph === "B" && (event.cat === "span" || event.cat === "wait")) stack.push(event);
+        const waits = event.ph === "B" && event.cat === "wait";
+        if (at) set(event.lane, { at, state: waits ? "waiting" : "at" });
       }
       return moves;
     });
+  }
+
+  /** All lanes of the process of this event. */
+  lanesOf(event) {
+    const process = event.via ?? event.pid;
+    return [...this.lanes.keys()].filter((lane) => this.lanes[lane].process === process);
   }
 
   line(at) {
@@ -134,7 +142,11 @@ class Steps {
     switch (event.cat) {
       case "life": return event.ph === "B" ? "begins" : "ends";
       case "wait": return `begins to wait: ${name}`;
-      case "span": return event.ph === "B" ? `begins: ${name}` : "goes on";
+      case "span": {
+        if (event.ph === "B") return `begins: ${name}`;
+        const begun = visible(event.begun?.name ?? "");
+        return event.begun?.cat === "wait" ? `goes on after: ${begun}` : `ends: ${begun}`;
+      }
       case "slice": return event.ph === "B" ? `is on a CPU: ${name}` : "is off the CPU";
       case "fact": return `sees ${name} = ${inWords(event.args?.value)}`;
       case "check": return `checks: ${name} ${event.args?.ok ? "✔" : "✘"}`;
@@ -189,7 +201,7 @@ class Picture {
     const names = rows.map((row) => short(visible(row.label), 40));
     const widest = Math.max(0, ...names.map((name) => this.widthOf(name, true)));
     // Where there is little room a name stands above its lane.
-    this.isNarrow = this.width < 560 || widest > this.width / 3;
+    this.isNarrow = this.width < 480 || widest > this.width / 3;
     this.left = this.isNarrow ? 8 : widest + 20;
     this.shapes = [];
     this.middles = [];
@@ -208,6 +220,7 @@ class Picture {
         ? { x: 8, y: middle - height / 2 - 17 * tiers - 2 } : { x: 4, y: middle + 5 }, names[index]);
       name.append(drawn("title", "", {}, visible(row.label)));
       group.append(name);
+      if (row.lane) this.shapes.push({ node: name, begin: row.shapes[0].begin, end: row.shapes[0].begin });
       for (const shape of row.shapes) {
         if (shape.kind === "moment") this.label(labels, shape, places.get(shape), middle, height, index);
         else this.shape(group, shape, middle, height, index);
@@ -293,12 +306,10 @@ class Picture {
   shape(group, shape, middle, height, lane) {
     const left = this.x(shape.begin), right = this.x(shape.end);
     const { kind } = shape;
-    const cut = shape.cut_off ? " cut-off" : "";
     const bar = (tall, least) => {
       const at = { x: left, y: middle - tall / 2, height: tall, width: Math.max(right - left, least), rx: kind === "slice" ? 0 : 3 };
-      const node = drawn("rect", kind + cut, at);
-      const made = this.add(group, node, shape, lane);
-      Object.assign(made, { end: shape.end, width: at.width, left });
+      const made = this.add(group, drawn("rect", kind, at), shape, lane);
+      Object.assign(made, { end: shape.end, width: at.width, left, isCutOff: shape.cut_off });
     };
     const inside = (text, x, anchor) => {
       if (this.widthOf(text) + 12 > right - left || !text) return;
@@ -309,7 +320,7 @@ class Picture {
     switch (kind) {
       case "life": return bar(height / 4, 2);
       case "span": case "wait":
-        bar(Math.max(8, height * .75 - 5 * (shape.depth ?? 0)), 2);
+        bar(Math.max(8, height * .75 - 10 * (shape.depth ?? 0)), 2);
         return inside(short(visible(shape.text), 60), left + 6, "start");
       case "slice": {
         bar(height * .75, .5);
@@ -333,6 +344,11 @@ class Picture {
     }
   }
 
+  bringIntoSight(middle) {
+    const { scrollTop, clientHeight } = this.box;
+    if (middle < scrollTop + 20 || middle > scrollTop + clientHeight - 20) this.box.scrollTop = middle - clientHeight / 2;
+  }
+
   /** Shows what has happened up to `time`, and lights `event`, the last of it. */
   show(time, index) {
     for (const shape of this.shapes) {
@@ -347,6 +363,7 @@ class Picture {
         if (shape.line) shape.node.setAttribute("x2", this.x(shape.end));
         else shape.node.setAttribute("width", shape.width);
       }
+      if (shape.isCutOff) shape.node.classList.toggle("cut-off", state === 2);
       if ((state === 0) !== (shape.state === 0)) shape.node.classList.toggle("to-come", state === 0);
       shape.state = state;
     }
@@ -360,6 +377,8 @@ class Picture {
       this.current = current;
     }
     const lane = event && (event.cat === "started" || event.cat === "reaped" ? event.by ?? event.lane : event.lane);
+    if (lane !== undefined && index !== this.index) this.bringIntoSight(this.middles[lane] * this.scale);
+    this.index = index;
     this.ring.setAttribute("cx", lane === undefined ? -99 : this.x(Math.min(event.ts, this.length)));
     this.ring.setAttribute("cy", lane === undefined ? -99 : this.middles[lane]);
   }
@@ -388,12 +407,19 @@ class Source {
       const cursor = inColourOf(lane, element("span", "cursor"));
       cursor.hidden = true;
       cursor.setAttribute("aria-hidden", "true");
+      cursor.addEventListener("click", () => this.toCursor(cursor));
       this.box.append(cursor);
       return cursor;
     });
     this.at = steps.lanes.map(() => null);
     this.box.addEventListener("toggle", () => this.place(), true);
     this.box.addEventListener("scroll", () => this.place());
+  }
+
+  /** To the next event where this cursor stands. */
+  toCursor(cursor) {
+    const { at } = this.at[this.cursors.indexOf(cursor)];
+    this.go.toLine(at.file, at.line);
   }
 
   fold(lines, begin, end, what) {
@@ -420,7 +446,10 @@ class Source {
     text.style.paddingLeft = `calc(7.5em + ${indent}ch)`;
     text.style.textIndent = `-${indent}ch`;
     line.append(element("span", "number", String(number)), text);
-    line.addEventListener("click", () => this.go.toLine(this.file, number));
+    if (this.steps.at.has(`${this.file}:${number}`)) {
+      line.classList.add("told");
+      line.addEventListener("click", () => this.go.toLine(this.file, number));
+    }
     this.lines.set(number, line);
     return line;
   }
@@ -452,8 +481,10 @@ class Source {
       if (!cursor) return;
       const row = this.rowOf(cursor), { file, line } = cursor.at;
       if (row === this.elsewhere) elsewhere.add(`${file}, line ${line}`);
-      const top = Math.min(Math.max(row.offsetTop, scrollTop), scrollTop + clientHeight - 20);
-      const arrow = row.offsetTop > top ? "↓" : row.offsetTop < top - 8 ? "↑" : "";
+      // Who has gone on from a line stands below it.
+      const own = row.offsetTop + (cursor.state === "after" ? row.offsetHeight / 2 : 0);
+      const top = Math.min(Math.max(own, scrollTop), scrollTop + clientHeight - 20);
+      const arrow = own > top ? "↓" : own < top - 8 ? "↑" : "";
       const slot = slots.get(top) ?? [];
       slots.set(top, [...slot, { lane, arrow }]);
     });
@@ -463,12 +494,20 @@ class Source {
       const step = isAlone ? 0 : Math.min(1.6, 7.5 / cursors.length);
       cursors.forEach(({ lane, arrow }, slot) => {
         const node = this.cursors[lane], { name, letter, label } = this.steps.lanes[lane];
-        node.textContent = isAlone ? arrow + short(visible(name), 10) : isCrowded ? "" : arrow + (letter ?? "");
+        const crowd = slot === 0 ? arrow + cursors.length : "";
+        node.textContent = isAlone ? arrow + short(visible(name), 10) : isCrowded ? crowd : arrow + (letter ?? "");
+        node.style.zIndex = cursors.length - slot;
         node.className = `cursor ${this.at[lane].state}`;
-        node.title = label;
+        node.title = `${label}, ${this.said(this.at[lane])}`;
         node.style.transform = `translate(${slot * step}em, ${top}px)`;
       });
     }
+  }
+
+  /** What a cursor says, in words. */
+  said({ at, state }) {
+    const states = { at: "was last here", waiting: "waits here", after: "has gone on from here", ended: "has ended" };
+    return `${states[state]}: ${at.file}, line ${at.line}`;
   }
 
   /** Lights a line, and brings it into sight. */
@@ -479,14 +518,16 @@ class Source {
     this.lit = line;
     if (!line) return;
     line.classList.add("current");
-    // With all cursors, if they have room.
-    const own = this.rowOf({ at: place }).offsetTop;
-    const all = this.at.filter((cursor) => cursor?.at.file === this.file).map((cursor) => this.rowOf(cursor).offsetTop);
+    if (this.rowOf({ at: place }) !== line) return; // it is folded
     const { scrollTop, clientHeight } = this.box;
-    let [first, last] = [Math.min(own, ...all), Math.max(own, ...all)];
-    if (last - first > clientHeight - 60) [first, last] = [own, own];
-    if (first < scrollTop + 10) this.box.scrollTop = first - 30;
-    else if (last > scrollTop + clientHeight - 40) this.box.scrollTop = last - clientHeight + 60;
+    const isInSight = (row) => row.offsetTop >= scrollTop && row.offsetTop < scrollTop + clientHeight - 30;
+    if (isInSight(line)) return;
+    // With all cursors, if they have room.
+    const rows = this.at.filter((cursor) => cursor?.at.file === this.file).map((cursor) => this.rowOf(cursor));
+    const all = rows.map((row) => row.offsetTop);
+    let [first, last] = [Math.min(line.offsetTop, ...all), Math.max(line.offsetTop, ...all)];
+    if (last - first > clientHeight - 60) [first, last] = [line.offsetTop, line.offsetTop];
+    this.box.scrollTop = (first + last - clientHeight) / 2;
   }
 }
 
@@ -561,6 +602,7 @@ class Player {
     const hadFocus = this.find(".ask").contains(document.activeElement);
     this.find(".ask").hidden = true;
     this.find(".revealed").hidden = false;
+    document.getElementById("keys").hidden = false;
     this.compare(predictions);
     this.tell();
     this.build();
@@ -576,13 +618,19 @@ class Player {
       const seen = inWords(this.data.summary.facts[question.fact]);
       const told = this.data.summary.predictions?.[index];
       const answer = told ? inWords(told.answer) : question.is_a_race ? "cannot be known beforehand" : seen;
-      const isRight = said === answer;
-      const row = element("tr");
-      const mark = said === null || said === undefined ? "" : isRight ? "✔ " : "✘ ";
-      const you = element("td", isRight ? "good" : mark && "bad", said === null || said === undefined ? "no answer" : mark + said);
+      const isSame = (a, b) => a === b || (!question.choices.length && Number(a) === Number(b));
+      const none = said === null || said === undefined;
+      // In a race what comes out is luck, also if it is what was said.
+      const mark = none ? "" : isSame(said, answer) ? "✔" : isSame(said, seen) ? "○" : "✘";
+      const colour = { "✔": "good", "✘": "bad" }[mark];
       const outcomes = told?.outcomes?.length ? `; five more runs: ${told.outcomes.map(inWords).join(", ")}` : "";
-      const text = question.is_a_race ? `${seen}${outcomes}. It is a race: ${answer}` : seen;
-      row.append(element("td", "", question.text), you, element("td", "", text));
+      const race = `${seen} this time${outcomes}. It is a race: ${answer}`;
+      const row = element("tr");
+      row.append(
+        element("td", "", question.text),
+        element("td", colour, none ? "no answer" : `${mark} ${said}`),
+        element("td", "", question.is_a_race ? race : seen),
+      );
       return row;
     });
     this.find(".predictions tbody").append(...rows);
@@ -592,7 +640,7 @@ class Player {
   // What does not move: the verdict and what the lesson says.
 
   tell() {
-    const { summary, lesson, drawing, left_out, machine, date } = this.data;
+    const { summary, lesson, drawing, left_out, machine, date, advice } = this.data;
     const value = (content) => {
       const cell = element("td");
       cell.append(element("span", "value", inWords(content)));
@@ -610,15 +658,16 @@ class Player {
     this.find(".error").hidden = !error;
     if (error) this.find(".error").textContent = `✘ ${visible(summary.error)}`;
     this.find(".verdict").hidden = !checks.length && !error;
-    this.find(".legend").append(...drawing.legend.map((sign) => element("span", "", sign)));
+    this.find(".signs").append(...drawing.legend.map((sign) => element("span", "", sign)));
     this.find(".left-out").append(...left_out.map((text) => element("li", "", text)));
     const day = new Date(date).toISOString().replace("T", " ").slice(0, 16);
-    this.find(".machine").textContent = `Run of ${day} UTC on ${machine}`;
+    this.find(".machine").textContent = `Run of ${day} UTC on ${machine}${lesson ? `: ${lesson.command}` : ""}`;
+    this.find(".advice").append(...advice.map((text) => element("li", "", text)));
     if (!lesson) return;
     this.find(".lesson").hidden = false;
     const why = lesson.order ? [...lesson.why, lesson.order] : lesson.why;
     this.find(".why").append(...why.map((text) => element("p", "", text)));
-    this.find(".tries").textContent = [...new Set([...lesson.tries, lesson.command])].join("\n");
+    this.find(".tries").textContent = lesson.tries.join("\n");
     const { snippet, text } = lesson.files;
     this.find(".snippet summary").textContent = `The program to copy: ${summary.demo}/${snippet}`;
     this.find(".snippet pre").textContent = text;
@@ -679,7 +728,15 @@ class Player {
     this.reached = 0; // how many events `cursors` takes account of
     this.transcript();
     this.speeds();
-    const on = (selector, act) => this.find(selector).addEventListener("click", act);
+    // What the mouse has pressed does not keep the keys for itself.
+    const on = (selector, act) => this.find(selector).addEventListener("click", (click) => {
+      act();
+      if (click.detail > 0) click.currentTarget.blur();
+    });
+    const speed = this.find(".speed");
+    speed.addEventListener("pointerdown", () => { this.isSpeedByMouse = true; });
+    speed.addEventListener("keydown", () => { this.isSpeedByMouse = false; });
+    speed.addEventListener("change", () => { if (this.isSpeedByMouse) speed.blur(); });
     on(".play", () => this.isPlaying ? this.pause() : this.play());
     on(".first", () => this.toEvent(-1));
     on(".back", () => this.toEvent(this.now.index - 1));
@@ -760,6 +817,7 @@ class Player {
 
   play() {
     if (this.isPlaying) return;
+    for (const other of Player.all) if (other.isPlaying) other.pause();
     if (this.now.time >= this.length) this.toEvent(-1);
     this.isPlaying = true;
     this.find(".play").textContent = "Pause";
@@ -876,6 +934,18 @@ class Player {
     if (last) list.scrollTop = last.line.offsetTop - list.offsetTop - list.clientHeight / 2;
   }
 
+  isInSight() {
+    const { top, bottom } = this.article.getBoundingClientRect();
+    return this.picture && bottom > 80 && top < innerHeight - 80;
+  }
+
+  /** The run that the keys are for: the one that was used last, or else the first of those
+      that are seen. */
+  static inSight() {
+    const { current } = Player;
+    return current?.isInSight() ? current : Player.all.find((player) => player.isInSight());
+  }
+
   /** The whole run, on paper. */
   print() {
     this.reveal();
@@ -893,7 +963,9 @@ for (const data of JSON.parse(document.getElementById("run-data").textContent)) 
   article.id = data.name;
   document.getElementById("all-runs").append(article);
   Player.all.push(new Player(data, article));
-  const item = element("li"), link = element("a", "", visible(data.title));
+  const isOfDemo = data.title.startsWith(`${data.summary?.demo} `);
+  const title = isOfDemo ? data.title.slice(data.summary.demo.length + 1) : data.title;
+  const item = element("li"), link = element("a", "", visible(title));
   link.href = `#${data.name}`;
   item.append(link);
   document.getElementById("contents").append(item);
@@ -902,7 +974,6 @@ document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoV
 const isOne = Player.all.length === 1;
 document.querySelector("nav").hidden = isOne;
 if (isOne) document.querySelector("h2").hidden = true; // it says what the first heading says
-Player.current = Player.all.find((player) => player.picture) ?? null;
 
 document.getElementById("show-all").addEventListener("click", () => {
   for (const player of Player.all) player.reveal();
@@ -917,8 +988,8 @@ const keys = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const act = keys[event.key], player = Player.current;
-  if (!act || !player?.picture || event.ctrlKey || event.altKey || event.metaKey) return;
+  const act = keys[event.key], player = Player.inSight();
+  if (!act || !player || event.ctrlKey || event.altKey || event.metaKey) return;
   // A button, a link, a field has its own use for some of them.
   const { target } = event;
   const takesAll = "select, input:not([type=range])", takesSpace = "button, a, summary";

@@ -192,7 +192,7 @@ impl Sheet {
             ),
             Kind::Slice => self.slice(shape, middle, colour),
             Kind::Span | Kind::Wait => {
-                let height = (self.row * 0.75 - 6.0 * shape.depth as f64).max(8.0);
+                let height = (self.row * 0.75 - 10.0 * shape.depth as f64).max(8.0);
                 let bar = self.bar(shape, middle, height, colour);
                 if width_of(&shape.text) + 16.0 > self.x(shape.end) - x {
                     return bar;

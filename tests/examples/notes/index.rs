@@ -129,9 +129,13 @@ impl Seen {
             let (demo, name) = &lesson;
             let link = format!(r#"<a href="{demo}.html#{name}">{demo} {name}</a>"#);
             match self.lessons.get(&lesson) {
-                Some(Outcome::Holds) => format!(r#"<span class="good">✔</span> {link}"#),
+                Some(Outcome::Holds) => {
+                    format!(r#"<span class="outcome"><span class="good">✔</span> {link}</span>"#)
+                }
                 Some(Outcome::NotHere(why)) => format!("{demo} {name}: {}", escape(why)),
-                Some(Outcome::Fails) | None => format!(r#"<span class="bad">✘</span> {link}"#),
+                Some(Outcome::Fails) | None => {
+                    format!(r#"<span class="outcome"><span class="bad">✘</span> {link}</span>"#)
+                }
             }
         });
         let links = links.collect::<Vec<_>>().join("<br>");
