@@ -514,7 +514,7 @@ fn no_name_and_no_text_runs_anything() {
             for (const _ of player.steps.events) player.toEvent(player.now.index + 1);
             return [document.querySelectorAll('script').length,
                 document.querySelectorAll('img, iframe, object').length,
-                document.documentElement.scrollWidth <= innerWidth]";
+                document.documentElement.scrollWidth <= document.documentElement.clientWidth]";
         assert_eq!(browser.run(steps), json!([2, 0, true]));
         assert_eq!(browser.run("return document.title"), title);
         assert_ne!(title, "owned");
@@ -555,7 +555,7 @@ fn it_fits_every_width_and_a_sheet_of_paper() {
                 for _ in 0..12 {
                     browser.press(&[Key::Left]);
                 }
-                let fits = "return document.documentElement.scrollWidth <= innerWidth";
+                let fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
                 assert_eq!(browser.run(fits), true, "{name} at {width}");
                 browser.screenshot(&format!("{name}-{width}-{colours}"));
             }

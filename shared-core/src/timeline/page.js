@@ -152,8 +152,9 @@ class Steps {
       case "check": return `checks: ${name} ${event.args?.ok ? "✔" : "✘"}`;
       case "measured": return `has measured: ${name}`;
       case "queued": return `puts into the queue: ${name}`;
-      case "started": return `${event.by === undefined ? "somebody " : ""}has made ${child}`;
-      case "reaped": return `${event.by === undefined ? "somebody " : ""}has reaped ${child}: ${ended}`;
+      // Whoever says nothing has no lane.
+      case "started": return event.by === undefined ? `${child} has been made` : `has made ${child}`;
+      case "reaped": return `${event.by === undefined ? `${child} has been reaped` : `has reaped ${child}`}: ${ended}`;
       case "error": return `fails: ${name}`;
       case "clock": return `has compared clocks with ${name}`;
       default: return name;
