@@ -136,7 +136,7 @@ struct Options {
     #[arg(long, global = true, hide = true, value_name = "PID")]
     started_by: Option<u32>,
     /// Stdin is a file in which that process wants the run, for its page
-    #[arg(long, global = true, hide = true)]
+    #[arg(long, global = true, hide = true, requires = "started_by")]
     part_of_page: bool,
 }
 

@@ -177,6 +177,11 @@ pub(crate) fn send_signals_on() {
     SENDS_ON.store(true, Relaxed);
 }
 
+/// From here on a signal ends this process again: there is no child to send it to.
+pub(crate) fn end_at_signals() {
+    SENDS_ON.store(false, Relaxed);
+}
+
 /// The signal that was sent on. It is sent once more, to a child that was not on
 /// the list yet.
 pub(crate) fn sent_on() -> Option<i32> {

@@ -8,8 +8,10 @@ use crate::report::{CLOSED_PIPE, End};
 use crate::timeline::page::html;
 use crate::{complain, ending, who};
 use anyhow::{Context, Result};
+use serde::de::IgnoredAny;
 use serde_json::json;
-use std::io::{Read, Seek};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 
 /// Runs each lesson in a process of its own, so that no thread of one stands in
 /// the way of another's fork, and returns the worst exit status.
@@ -59,27 +61,39 @@ pub(super) fn run_all<L: Lessons>(
                 FAILED
             }
         };
-        if let Some(mut part) = part {
-            let mut run = String::new();
-            part.rewind().context("failed to read a run")?;
-            part.read_to_string(&mut run)
-                .context("failed to read a run")?;
-            if run.is_empty() {
-                // It had no time to say more.
+        if let Some(part) = part {
+            let run = run_in(part).context("failed to read a run")?;
+            runs.push(run.unwrap_or_else(|| {
+                // Its process had no time to say more.
                 let text = Text::of(demo.find_subcommand(name).unwrap_or(demo));
                 let title = format!("{} {name}: {}", L::DEMO, text.claim);
-                run =
-                    json!({"name": name, "title": title, "ended": ended.map(|end| end.to_string())}).to_string();
-            }
-            runs.push(run);
+                let ended = ended.map(|end| end.to_string());
+                json!({"name": name, "title": title, "ended": ended}).to_string()
+            }));
         }
-        worst = worst.max(status);
+        // That something failed is worse than that it is not here.
+        if worst == 0 || status == FAILED {
+            worst = status;
+        }
         if i32::from(status) == CLOSED_PIPE || status == INTERRUPTED {
             return Ok(status);
         }
+    }
+    ending::end_at_signals();
+    if let Some(signal) = ending::sent_on() {
+        return Ok(u8::try_from(128 + signal).unwrap_or(FAILED));
     }
     if let Some(page) = &mut page {
         page.write(&html(&format!("{}: {}", L::DEMO, L::ABOUT), &runs))?;
     }
     Ok(worst)
+}
+
+/// The run that a process has written into this file, if it is there as a whole.
+fn run_in(mut part: File) -> io::Result<Option<String>> {
+    let mut run = Vec::new();
+    part.rewind()?;
+    part.read_to_end(&mut run)?;
+    let is_whole = serde_json::from_slice::<IgnoredAny>(&run).is_ok();
+    Ok(String::from_utf8(run).ok().filter(|_| is_whole))
 }

@@ -25,15 +25,15 @@ impl Target {
     /// When it cannot be opened.
     pub(super) fn open(option: &'static str, path: &Path) -> Result<Self> {
         let (file, is_new) = open(path).map_err(|error| failed(path, &error))?;
-        let identity = identity(&file).map_err(|error| failed(path, &error))?;
-        let path = path.to_owned();
-        Ok(Self {
+        let mut target = Self {
             option,
-            path,
+            path: path.to_owned(),
             file,
-            identity,
+            identity: None,
             is_new,
-        })
+        };
+        target.identity = identity(&target.file).map_err(|error| failed(path, &error))?;
+        Ok(target)
     }
 
     /// What writes into the same file: another target, stdout or stderr.
@@ -73,14 +73,18 @@ impl Target {
     /// # Errors
     /// When the system refuses.
     pub(super) fn write(&mut self, text: &str) -> Result<()> {
-        self.try_write(text)
-            .map_err(|error| failed(&self.path, &error))?;
+        if let Err(error) = self.try_write(text) {
+            if self.is_new {
+                let _ = self.file.set_len(0); // half a file is none
+            }
+            return Err(failed(&self.path, &error));
+        }
+        self.is_new = false;
         complain(format_args!("wrote {}", self.path.display()));
         Ok(())
     }
 
     fn try_write(&mut self, text: &str) -> io::Result<()> {
-        self.is_new = false;
         let Some(identity) = &self.identity else {
             return self.file.write_all(text.as_bytes());
         };

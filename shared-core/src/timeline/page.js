@@ -71,7 +71,6 @@ class Steps {
     this.events = [];
     this.at = new Set(events.map((event) => event.args?.at)); // the lines where something was done
     for (const event of events) {
-      if (event.ph === "M") continue; // a name, nothing that happens
       const process = event.via ?? event.pid;
       const lane = byKey.get(key(process, event.tid === event.pid ? null : event.tid));
       const by = byThread.get(event.args?.by);
@@ -825,7 +824,6 @@ class Player {
     this.find(".now").setAttribute("aria-live", "off");
     let last = null, time = this.now.time;
     const frame = (now) => {
-      if (!this.isPlaying) return;
       const slower = Number(this.find(".speed").value);
       if (last !== null) time += (now - last) * 1000 / slower;
       last = now;
@@ -837,13 +835,14 @@ class Player {
         this.toEvent(this.steps.events.length - 1);
         return;
       }
-      requestAnimationFrame(frame);
+      this.frame = requestAnimationFrame(frame);
     };
-    requestAnimationFrame(frame);
+    this.frame = requestAnimationFrame(frame);
   }
 
   pause() {
     this.isPlaying = false;
+    cancelAnimationFrame(this.frame);
     this.find(".play").textContent = "Play";
     this.find(".now").setAttribute("aria-live", "polite");
   }
@@ -971,7 +970,7 @@ for (const data of JSON.parse(document.getElementById("run-data").textContent)) 
   item.append(link);
   document.getElementById("contents").append(item);
 }
-document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+Player.all.find((player) => `#${player.article.id}` === location.hash)?.article.scrollIntoView();
 const isOne = Player.all.length === 1;
 document.querySelector("nav").hidden = isOne;
 if (isOne) document.querySelector("h2").hidden = true; // it says what the first heading says
@@ -990,11 +989,13 @@ const keys = {
 
 document.addEventListener("keydown", (event) => {
   const act = keys[event.key], player = Player.inSight();
-  if (!act || !player || event.ctrlKey || event.altKey || event.metaKey) return;
-  // A button, a link, a field has its own use for some of them.
+  const isOwn = event.ctrlKey || event.altKey || event.metaKey || event.shiftKey;
+  if (!act || !player || isOwn || (event.key === " " && event.repeat)) return;
+  // A button, a link, a field, what is scrolled sideways has its own use for some of them.
   const { target } = event;
-  const takesAll = "select, input:not([type=range])", takesSpace = "button, a, summary";
+  const takesAll = "select, pre, input:not([type=range])", takesSpace = "button, a, summary";
   if (target.matches(takesAll) || (event.key === " " && target.matches(takesSpace))) return;
+  if (event.key.startsWith("Arrow") && target !== document.body && target.scrollWidth > target.clientWidth) return;
   event.preventDefault();
   act(player);
 });

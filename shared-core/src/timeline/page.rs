@@ -6,7 +6,7 @@
 use super::Timeline;
 use super::drawing::Drawing;
 use super::sheet::escape;
-use crate::report::Event;
+use crate::report::{Event, Phase};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -39,12 +39,16 @@ impl<'a> Run<'a> {
                 "{count} lanes of those that lived shortest are left out: --svg FILE draws them all"
             ));
         }
-        let is_shown = |event: &&Event| !hidden.contains(&(event.process(), event.thread()));
+        // A name is nothing that happens.
+        let is_shown = |event: &&Event| {
+            let lane = (event.process(), event.thread());
+            event.ph != Phase::Metadata && !hidden.contains(&lane)
+        };
         let mut events: Vec<&Event> = events.iter().filter(is_shown).collect();
         if let Some(first_left_out) = events.get(MOST_EVENTS) {
             let (all, time) = (events.len(), first_left_out.ts);
             left_out.push(format!(
-                "The first {MOST_EVENTS} of {all} events are shown, up to {:.3} ms: \
+                "The first {MOST_EVENTS} of {all} events of these lanes are shown, up to {:.3} ms: \
                  --svg FILE draws the whole run",
                 time / 1e3
             ));

@@ -10,7 +10,7 @@ mod place;
 
 use clap::Parser;
 use index::{Outcome, Seen};
-use place::Place;
+use place::{NotOurs, Place};
 use serde_json::Value;
 use shared_core::{Context, Result, cause, complain, ensure};
 use std::io::{BufRead, BufReader, IsTerminal, stderr};
@@ -42,8 +42,9 @@ fn main() -> ExitCode {
     let place = match Place::take(&options.out, &DEMOS) {
         Ok(place) => place,
         Err(error) => {
+            let status = if error.is::<NotOurs>() { 2 } else { 1 };
             complain(format_args!("{}", cause(error)));
-            return ExitCode::from(2);
+            return ExitCode::from(status);
         }
     };
     match write(&place) {
@@ -66,19 +67,24 @@ fn write(place: &Place) -> Result<bool> {
         let program = programs.join(format!("{demo}{}", std::env::consts::EXE_SUFFIX));
         let ran = run_all(demo, &program, &place.page(demo), &mut seen);
         let status = ran.with_context(|| format!("failed to run {demo}"))?;
-        all_well &= status == Some(0) || status == Some(NOT_HERE);
+        let is_well = status == Some(0) || status == Some(NOT_HERE);
         for lesson in index::lessons_of(demo) {
-            if !seen
-                .lessons
-                .contains_key(&(demo.to_owned(), lesson.clone()))
-            {
-                let outcome = why_not(demo, &program, &lesson)?;
-                seen.lessons.insert((demo.to_owned(), lesson), outcome);
+            let key = (demo.to_owned(), lesson);
+            if seen.lessons.contains_key(&key) {
+                continue;
             }
+            let outcome = if is_well {
+                why_not(demo, &program, &key.1)?
+            } else {
+                Outcome::Fails
+            };
+            seen.lessons.insert(key, outcome);
         }
+        all_well &= is_well;
     }
-    std::fs::write(place.index(), index::html(&seen))
-        .with_context(|| format!("failed to write {}", place.index().display()))?;
+    let fails = |outcome: &Outcome| matches!(outcome, Outcome::Fails);
+    all_well &= !seen.lessons.values().any(fails);
+    place.write_index(&index::html(&seen))?;
     complain(format_args!("wrote {}", place.index().display()));
     Ok(all_well)
 }
@@ -123,14 +129,13 @@ fn run_all(demo: &str, program: &Path, page: &Path, seen: &mut Seen) -> Result<O
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = process.stdout.take().context("no stdout")?;
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        if !line.starts_with("{\"summary\"") {
+    for line in BufReader::new(stdout).split(b'\n') {
+        // What a killed demo has not written to its end is no summary.
+        let line: Value = serde_json::from_slice(&line?).unwrap_or_default();
+        let summary = &line["summary"];
+        let Some(lesson) = summary["lesson"].as_str() else {
             continue;
-        }
-        let summary: Value = serde_json::from_str(&line).context("failed to read a summary")?;
-        let summary = &summary["summary"];
-        let lesson = summary["lesson"].as_str().unwrap_or_default();
+        };
         progress(&format!("  {lesson}"));
         let holds = summary["ok"] == true;
         let outcome = if holds {
@@ -147,7 +152,8 @@ fn run_all(demo: &str, program: &Path, page: &Path, seen: &mut Seen) -> Result<O
 /// Why a lesson was not among those of its demo: it may say that it cannot run here.
 fn why_not(demo: &str, program: &Path, lesson: &str) -> Result<Outcome> {
     let mut command = Command::new(program);
-    command.arg(lesson).stdin(Stdio::null());
+    command.args([lesson, "--started-by", &std::process::id().to_string()]);
+    command.stdin(Stdio::null());
     let output = command.output().context("failed to run it")?;
     let said = String::from_utf8_lossy(&output.stderr);
     let before = format!("{demo}: ");
