@@ -379,6 +379,7 @@ fn two_targets_that_are_one_file_are_refused_before_the_run() {
             "--svg and --trace name the same file",
         ),
         ("--svg x --trace y", "--svg and --trace name the same file"),
+        ("--html x --svg y", "--svg and --html name the same file"),
         (
             "--svg link --trace x",
             "--svg and --trace name the same file",

@@ -71,6 +71,7 @@ class Steps {
     this.events = [];
     this.at = new Set(events.map((event) => event.args?.at)); // the lines where something was done
     for (const event of events) {
+      if (event.ph === "M") continue; // a name, nothing that happens
       const process = event.via ?? event.pid;
       const lane = byKey.get(key(process, event.tid === event.pid ? null : event.tid));
       const by = byThread.get(event.args?.by);

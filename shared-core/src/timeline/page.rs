@@ -39,20 +39,25 @@ impl<'a> Run<'a> {
                 "{count} lanes of those that lived shortest are left out: --svg FILE draws them all"
             ));
         }
-        // A name is nothing that happens.
-        let is_shown = |event: &&Event| {
-            let lane = (event.process(), event.thread());
-            event.ph != Phase::Metadata && !hidden.contains(&lane)
-        };
+        let is_shown = |event: &&Event| !hidden.contains(&(event.process(), event.thread()));
         let mut events: Vec<&Event> = events.iter().filter(is_shown).collect();
-        if let Some(first_left_out) = events.get(MOST_EVENTS) {
-            let (all, time) = (events.len(), first_left_out.ts);
+        // A name is nothing that happens.
+        let happens = |event: &&&Event| event.ph != Phase::Metadata;
+        let all = events.iter().filter(happens).count();
+        if let Some(first_left_out) = events.iter().filter(happens).nth(MOST_EVENTS) {
+            let time = first_left_out.ts;
             left_out.push(format!(
                 "The first {MOST_EVENTS} of {all} events of these lanes are shown, up to {:.3} ms: \
                  --svg FILE draws the whole run",
                 time / 1e3
             ));
-            events.truncate(MOST_EVENTS);
+            let mut left = MOST_EVENTS;
+            events.retain(|event| {
+                let happens = event.ph != Phase::Metadata;
+                let is_first = !happens || left > 0;
+                left -= usize::from(happens && is_first);
+                is_first
+            });
             drawing.cut(time);
         }
         drawing.hide(&hidden);
