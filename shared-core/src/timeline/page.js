@@ -101,10 +101,11 @@ class Steps {
         if (event.cat === "reaped") this.lanesOf(event).forEach((lane) => set(lane, null));
         else if (event.args.from && !own) set(event.lane, { at: this.line(event.args.from), state: "after" });
       } else if (event.ph === "E" && event.cat === "life") {
-        // With a process its threads end; it is there itself until it is reaped.
+        // With a process its threads end; if it is a child it is there until it is reaped.
         const isProcess = event.tid === event.pid;
         if (isProcess) this.lanesOf(event).forEach((lane) => set(lane, null));
-        set(event.lane, own && isProcess && !event.via ? { ...own, state: "ended" } : null);
+        const isChild = isProcess && event.lane > 0 && !event.via;
+        set(event.lane, own && isChild ? { ...own, state: "ended" } : null);
       } else if (event.ph === "E" && event.cat === "span") {
         event.begun = stack.pop(); // what ends here
         if (own) set(event.lane, { at: at ?? own.at, state: "after" });
