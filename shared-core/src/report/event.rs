@@ -33,7 +33,9 @@ pub struct Event {
     /// process or thread, the number of a `lane` in order of start, the thread
     /// `by` which a process was started or reaped, the `status` or the
     /// `signal` that wait told of its end, and how exactly the `clock` of another host
-    /// is known, `within_us`. Of a program that is watched: `how` a process or thread was
+    /// is known, `within_us`. `at` is the line of source where it was done, by the thread
+    /// itself or, where there is one, by the thread `by`; the child of a fork goes on
+    /// behind the line that it comes `from`. Of a program that is watched: `how` a process or thread was
     /// made, its `executable`, the `stream` that it wrote to, the `address` of the futex
     /// that it waits for, and whether the wait was only `sampled`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
