@@ -35,9 +35,9 @@ pub struct Event {
     /// `signal` that wait told of its end, and how exactly the `clock` of another host
     /// is known, `within_us`. `at` is the line of source where it was done, by the thread
     /// itself or, where there is one, by the thread `by`; the child of a fork goes on
-    /// behind the line that it comes `from`. Of a program that is watched: `how` a process or thread was
-    /// made, its `executable`, the `stream` that it wrote to, the `address` of the futex
-    /// that it waits for, and whether the wait was only `sampled`.
+    /// behind the line that it comes `from`. Of a program that is watched: `how` a process
+    /// or thread was made, its `executable`, the `stream` that it wrote to, the `address`
+    /// of the futex that it waits for, and whether the wait was only `sampled`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
 }

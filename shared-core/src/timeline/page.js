@@ -395,7 +395,7 @@ class Source {
     section.querySelector("h3").textContent = this.file;
     this.box = section.querySelector(".code");
     this.lines = new Map();
-    const lines = files.source_text.replace(/\n$/, "").split("\n");
+    const lines = files.source_text.trimEnd().split(/\r?\n/);
     // What is taught: from `run` to where a first reading may stop.
     const begin = Math.max(0, lines.findIndex((line) => line.startsWith("pub fn run(")));
     const skip = lines.findIndex((line) => line.startsWith("// A first reading may skip the rest"));
