@@ -287,17 +287,20 @@ impl Running {
     /// # Panics
     /// When there is none.
     pub fn line_with(&mut self, text: &str) -> String {
+        let line = self.find_line(text);
+        line.unwrap_or_else(|| panic!("no line with {text:?} in {:?}", self.seen))
+    }
+
+    /// The same, and `None` when there is none.
+    pub fn find_line(&mut self, text: &str) -> Option<String> {
         loop {
             let mut line = String::new();
             let read = self.stdout.read_line(&mut line);
-            assert!(
-                read.is_ok_and(|n| n > 0),
-                "no line with {text:?} in {:?}",
-                self.seen
-            );
             self.seen += &line;
-            if line.contains(text) {
-                return line;
+            match read {
+                Ok(1..) if line.contains(text) => return Some(line),
+                Ok(1..) => {}
+                _ => return None,
             }
         }
     }

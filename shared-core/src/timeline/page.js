@@ -540,7 +540,7 @@ class Player {
     Object.assign(this, { data, article });
     const find = (selector) => article.querySelector(selector);
     this.find = find;
-    find(".title").textContent = visible(data.title);
+    find(".title").textContent = short(visible(data.title), 300);
     this.isRevealed = false;
     if (!data.drawing) {
       // Its process had no time to tell more.
@@ -643,11 +643,7 @@ class Player {
 
   tell() {
     const { summary, lesson, drawing, left_out, machine, date, advice } = this.data;
-    const value = (content) => {
-      const cell = element("td");
-      cell.append(element("span", "value", inWords(content)));
-      return cell;
-    };
+    const value = (content) => element("td", "", short(inWords(content), 1000));
     const checks = summary.checks.map((check) => {
       const row = element("tr");
       const text = element("td", check.ok ? "good" : "bad", `${check.ok ? "✔" : "✘"} ${visible(check.text)}`);
@@ -967,7 +963,7 @@ for (const data of JSON.parse(document.getElementById("run-data").textContent)) 
   Player.all.push(new Player(data, article));
   const isOfDemo = data.title.startsWith(`${data.summary?.demo} `);
   const title = isOfDemo ? data.title.slice(data.summary.demo.length + 1) : data.title;
-  const item = element("li"), link = element("a", "", visible(title));
+  const item = element("li"), link = element("a", "", short(visible(title), 300));
   link.href = `#${data.name}`;
   item.append(link);
   document.getElementById("contents").append(item);

@@ -86,7 +86,7 @@ pub(crate) fn html(title: &str, runs: &[String]) -> String {
     // In JSON these stand in strings only; and no string can end the element.
     let data = data.replace('<', "\\u003c");
     let values = HashMap::from([
-        ("title", escape(title)),
+        ("title", escape(&in_short(title))),
         ("nonce", nonce),
         ("style", STYLE.to_owned()),
         ("script", SCRIPT.to_owned()),
@@ -99,6 +99,14 @@ pub(crate) fn html(title: &str, runs: &[String]) -> String {
         _ => values[part].as_str(),
     });
     parts.collect()
+}
+
+/// The program that is watched may have very long arguments.
+fn in_short(title: &str) -> String {
+    const MOST: usize = 300;
+    let mut rest = title.chars();
+    let short: String = rest.by_ref().take(MOST).collect();
+    short + rest.next().map_or("", |_| "…")
 }
 
 #[cfg(test)]

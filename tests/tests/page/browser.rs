@@ -23,7 +23,7 @@ pub struct Browser {
 }
 
 /// Without them it asks the network for all kinds of things, and refuses to start as root.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 8] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -31,6 +31,7 @@ const FLAGS: [&str; 7] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-dev-shm-usage", // which may be small
 ];
 
 impl Browser {
@@ -40,14 +41,7 @@ impl Browser {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let driver = Run::command("chromedriver").args(["--port=0"]);
-        // It leaves files behind.
-        let driver = driver.env("TMPDIR", &folder.path().to_string_lossy());
-        // Some of what it starts ends a moment after it.
-        let mut driver = driver.to_be_killed().start();
-        let line = driver.line_with("started successfully on port");
-        let port = line.trim_end().trim_end_matches('.').rsplit(' ').next();
-        let port: u16 = port.and_then(|port| port.parse().ok()).expect("a port");
+        let (driver, port) = start_driver(folder.path());
 
         let mut wanted = DesiredCapabilities::chrome();
         for flag in FLAGS {
@@ -176,6 +170,24 @@ impl Drop for Browser {
         let driver = self.driver.take().expect("only dropped once");
         let _ = driver.finish().expect_status(0);
     }
+}
+
+/// Starts a driver, and finds out at which port it listens. It takes a free port of IPv4 and
+/// then the same one of IPv6, which may be taken: then it ends, and another one is started.
+fn start_driver(temporary: &Path) -> (Running, u16) {
+    for _ in 0..20 {
+        let driver = Run::command("chromedriver").args(["--port=0"]);
+        // It leaves files behind; and some of what it starts ends a moment after it.
+        let driver = driver.env("TMPDIR", &temporary.to_string_lossy());
+        let mut driver = driver.to_be_killed().start();
+        if let Some(line) = driver.find_line("started successfully on port") {
+            let port = line.trim_end().trim_end_matches('.').rsplit(' ').next();
+            let port = port.and_then(|port| port.parse().ok()).expect("a port");
+            return (driver, port);
+        }
+        let _ = driver.finish();
+    }
+    panic!("chromedriver does not start");
 }
 
 /// The source of axe-core, an accessibility checker; `None` where npm is missing.
