@@ -44,7 +44,7 @@ pub const QUESTIONS: &[Question] = &[
     Question {
         text: "Without a lock: what is the balance in the end?",
         choices: &["0", "not 0", UNKNOWABLE],
-        fact: "unlocked_balance",
+        fact: "unlocked_balance_is",
         is_a_race: true,
     },
     Question {
@@ -194,6 +194,8 @@ fn judge(unlocked: Outcome, locked: Outcome) {
         report!("none was lost without a lock: luck");
     }
     fact!("unlocked_balance", unlocked.balance);
+    let is = if unlocked.balance == 0 { "0" } else { "not 0" };
+    fact!("unlocked_balance_is", is);
     fact!("lost_updates", lost);
     check!(
         "without a lock: a wrong balance means that updates were lost",

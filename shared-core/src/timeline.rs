@@ -1,6 +1,6 @@
 //! The reading side: the events of a run as lanes, one per process or thread,
-//! drawn in the terminal ([`text`]) and as a picture ([`svg`]), or given on
-//! as data ([`json_lines`], [`trace`]).
+//! drawn in the terminal ([`text`]), as a picture ([`svg`]) and on a page,
+//! or given on as data ([`json_lines`], [`trace`]).
 
 mod bars;
 mod drawing;

@@ -63,7 +63,7 @@ fn watched(script: &str) -> Option<Page> {
     ))
 }
 
-/// Whoever asks first is answered.
+/// Reveals all runs, without answers.
 const SHOW: &str = "document.getElementById('show-all').click()";
 
 /// Opens a page and reveals its runs.
@@ -144,28 +144,51 @@ fn the_site_is_self_contained_and_open_to_all() {
     }
     let notes = std::fs::read_to_string(site.join("index.html")).expect("the index");
     assert_eq!(notes.matches("✘</span>").count(), 0);
+}
 
-    // Once more to the same place; but not where anybody else's file is.
-    std::fs::write(site.join("mine"), "mine").expect("written");
-    let again = || {
-        Run::program("examples/notes")
-            .args(["--out".as_ref(), site.as_os_str()])
-            .run()
+#[test]
+fn a_folder_that_holds_anything_else_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let beside = folder.path();
+    // Demos that write their page and have no lesson.
+    for name in DEMOS {
+        let script = format!("cp {}/page.html \"$6\"; exit 2", beside.display());
+        executable(&beside.join(name), &script);
+    }
+    let page = Page::of("fork-demo", "");
+    std::fs::copy(page.file(), beside.join("page.html")).expect("copied");
+    std::fs::create_dir(beside.join("examples")).expect("a folder");
+    let program = beside.join("examples/notes");
+    std::fs::copy(tests::program("examples/notes"), &program).expect("copied");
+    let site = beside.join("site");
+    let notes = || {
+        let run = Run::command("env").args(["-u", "CARGO"]).args([&program]);
+        run.args(["--out".as_ref(), site.as_os_str()]).run()
     };
-    let refused = again().expect_status(2);
-    let whose = format!(
-        "this program has not written {}",
-        site.join("mine").display()
-    );
+    for _ in 0..2 {
+        let _ = notes().expect_status(0); // it takes the place of its own pages
+        assert!(site.join("lock-demo.html").exists());
+    }
+    let (mine, index) = (site.join("mine"), site.join("index.html"));
+    std::fs::write(&mine, "mine").expect("written");
+    let refused = notes().expect_status(2);
+    let whose = format!("this program has not written {}", mine.display());
     assert!(refused.stderr.contains(&whose), "{refused:#?}");
-    std::fs::remove_file(site.join("mine")).expect("removed");
-    std::fs::write(site.join("index.html"), "mine").expect("written");
-    assert!(again().expect_status(2).stderr.contains("index.html"));
-    assert_eq!(
-        std::fs::read_to_string(site.join("index.html")).expect("there"),
-        "mine"
-    );
+    std::fs::remove_file(&mine).expect("removed");
+    std::fs::write(&index, "mine").expect("written");
+    assert!(notes().expect_status(2).stderr.contains("index.html"));
+    assert_eq!(std::fs::read_to_string(&index).expect("there"), "mine");
     assert!(site.join("fork-demo.html").exists(), "nothing was touched");
+    std::fs::remove_dir_all(&site).expect("removed");
+    std::fs::write(&site, "mine").expect("written");
+    assert!(notes().expect_status(1).stderr.contains("Not a directory"));
+}
+
+/// Writes a script of the shell that can be executed.
+fn executable(file: &Path, script: &str) {
+    std::fs::write(file, format!("#!/bin/sh\n{script}\n")).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(file, mode).expect("executable");
 }
 
 #[test]
@@ -173,12 +196,7 @@ fn a_demo_that_fails_does_not_keep_the_others_from_the_site() {
     let folder = tempfile::tempdir().expect("a folder");
     let beside = folder.path();
     // Demos of our own, which stand beside a copy of the program.
-    let demo = |name: &str, script: &str| {
-        let file = beside.join(name);
-        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("written");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&file, mode).expect("executable");
-    };
+    let demo = |name: &str, script: &str| executable(&beside.join(name), script);
     let summary = |lesson: &str, ok: bool| {
         format!(r#"echo '{{"summary":{{"lesson":"{lesson}","ok":{ok}}}}}'"#)
     };
@@ -380,6 +398,9 @@ fn play_advances_the_clock_and_ends_at_the_end() {
         let times = times.as_array().expect("times").iter();
         let times: Vec<f64> = times.filter_map(Value::as_f64).collect();
         assert!(times.len() > 3 && times.is_sorted(), "{motion}: {times:?}");
+        let clock = browser.text(".clock");
+        let (now, end) = clock.split_once(" of ").expect("two times");
+        assert_eq!(now, end, "{motion}");
         if motion == "reduce" {
             let shown = |time: &f64| {
                 let of = |event: &&Value| {
@@ -459,8 +480,7 @@ fn on_a_page_of_many_runs_the_keys_are_for_the_one_in_sight() {
     }
 }
 
-/// Where the visible cursors stand: name, state, number of the line (0 if it is not
-/// unfolded).
+/// Where the cursors stand: name, state, line.
 fn cursors(browser: &Browser) -> Vec<(String, String, u64)> {
     let found = browser.run(
         "const player = Player.all[0];
@@ -647,6 +667,8 @@ fn it_fits_every_width_and_a_sheet_of_paper() {
         ("pool", Page::of("pool-demo", "")),
         ("cost", Page::of("thread-demo", "cost")),
     ];
+    let fits = "const { scrollWidth, clientWidth } = document.documentElement;
+        return scrollWidth <= clientWidth";
     for (name, page) in &pages {
         for (width, height) in [(390, 844), (1280, 900), (2560, 1440)] {
             for colours in ["light", "dark"] {
@@ -656,7 +678,6 @@ fn it_fits_every_width_and_a_sheet_of_paper() {
                 for _ in 0..12 {
                     browser.press(&[Key::Left]);
                 }
-                let fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
                 assert_eq!(browser.run(fits), true, "{name} at {width}");
                 browser.screenshot(&format!("{name}-{width}-{colours}"));
             }
@@ -666,17 +687,21 @@ fn it_fits_every_width_and_a_sheet_of_paper() {
         open(&browser, page);
         browser.press(&[Key::Home]);
         browser.press(&[' ']);
+        browser.run("dispatchEvent(new Event('beforeprint'))");
         browser.show_on("print", ("prefers-color-scheme", "dark"));
-        // The page is told at the next frame.
-        let shown = browser.run_with(
-            Value::Null,
+        browser.resize(718, 1000); // A4 less its margins
+        assert_eq!(browser.run(fits), true, "{name} on paper");
+        let shown = browser.run(
             "const seen = (selector) => document.querySelector(selector).checkVisibility();
-             requestAnimationFrame(() => requestAnimationFrame(() => arguments[1](
-                [seen('.picture'), seen('.ask'), seen('.controls'), seen('.checks'),
-                document.querySelectorAll('.to-come').length])))",
+             return [seen('.picture'), seen('.ask'), seen('.controls'), seen('.checks'),
+                document.querySelectorAll('.to-come').length]",
         );
         assert_eq!(shown, json!([true, false, false, true, 0]), "{name}");
         browser.screenshot(&format!("{name}-print"));
+        browser.run("dispatchEvent(new Event('afterprint'))");
+        let clock = browser.text(".clock");
+        let (now, end) = clock.split_once(" of ").expect("two times");
+        assert_ne!(now, end, "{name}: where the reader was");
         assert!(browser.print().starts_with(b"%PDF"));
     }
 }
@@ -692,16 +717,19 @@ fn what_is_too_much_is_left_out_and_the_page_says_so() {
     assert_eq!(lanes, 40);
     let told = browser.text(".left-out");
     assert!(
-        told.starts_with("21 lanes of those that lived shortest are left out"),
+        told.starts_with("The 21 lanes that lived shortest are left out"),
         "{told}"
     );
 
-    let Some(page) = watched("talkative.py") else {
-        return;
-    };
-    open(&browser, &page);
-    let told = browser.text(".left-out");
-    assert!(told.contains("The first 10000 of "), "{told}");
-    browser.press(&[Key::End]);
-    assert!(browser.text(".now").starts_with("event 10000 of 10000: "));
+    for script in ["talkative.py", "late.py"] {
+        let Some(page) = watched(script) else {
+            return;
+        };
+        open(&browser, &page);
+        let told = browser.text(".left-out");
+        assert!(told.contains("The first 10000 of "), "{script}: {told}");
+        browser.press(&[Key::End]);
+        let now = browser.text(".now");
+        assert!(now.starts_with("event 10000 of 10000: "), "{script}: {now}");
+    }
 }

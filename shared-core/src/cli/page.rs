@@ -9,10 +9,10 @@ use crate::who;
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the script of the page takes, but for what is in [`page::Run`].
+/// What the script of the page takes of a run.
 #[derive(Serialize)]
 pub(super) struct Shown<'a> {
-    /// What the run is called on the page.
+    /// The name of the lesson: the anchor of the run on its page.
     name: &'a str,
     /// What was done, in one line.
     title: &'a str,

@@ -47,6 +47,8 @@ pub(super) struct Asked {
     choices: Vec<String>,
     fact: &'static str,
     is_a_race: bool,
+    /// The answer that no run contradicts, if it may be given.
+    unknowable: Option<&'static str>,
 }
 
 impl Prediction {
@@ -141,6 +143,7 @@ impl Question {
             choices: self.choices.iter().copied().map(fill_in).collect(),
             fact: self.fact,
             is_a_race: self.is_a_race,
+            unknowable: self.choices.contains(&UNKNOWABLE).then_some(UNKNOWABLE),
         }
     }
 }

@@ -84,13 +84,19 @@ impl Target {
         Ok(())
     }
 
+    /// Whether it is still this file that has the name.
+    fn is_there(&self) -> bool {
+        Handle::from_path(&self.path).ok() == self.identity
+    }
+
     fn try_write(&mut self, text: &str) -> io::Result<()> {
-        let Some(identity) = &self.identity else {
+        if self.identity.is_none() {
             return self.file.write_all(text.as_bytes());
-        };
-        if Handle::from_path(&self.path).ok().as_ref() != Some(identity) {
+        }
+        if !self.is_there() {
             // Somebody has removed it meanwhile, or put another one there.
-            self.file = open(&self.path)?.0;
+            (self.file, self.is_new) = open(&self.path)?;
+            self.identity = identity(&self.file)?;
         }
         // Another run may be writing the same file: one after the other. (Not
         // every file system has locks.)
@@ -102,7 +108,8 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if self.is_new && self.file.metadata().is_ok_and(|file| file.len() == 0) {
+        let is_empty = self.file.metadata().is_ok_and(|file| file.len() == 0);
+        if self.is_new && is_empty && self.is_there() {
             let _ = std::fs::remove_file(&self.path);
         }
     }

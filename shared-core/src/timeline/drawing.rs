@@ -18,8 +18,9 @@ pub(super) struct Drawing {
     pub(super) rows: Vec<Row>,
     /// Who started whom, and who reaped whom.
     pub(super) arrows: Vec<Arrow>,
-    /// What the signs mean, those that occur.
-    pub(super) legend: Vec<String>,
+    /// How exact it is, if there are times of other hosts.
+    #[serde(skip)]
+    exactness: Option<String>,
     /// What was measured.
     pub(super) bars: Option<Bars>,
 }
@@ -73,7 +74,8 @@ pub(super) struct Shape {
     pub(super) depth: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) cut_off: bool,
-    /// Whoever was on a CPU, and what stands for its name; else it is that of the row.
+    /// On the row of a CPU: the colour of the lane that was there, and what stands for its
+    /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) of: Option<(&'static str, Option<char>)>,
 }
@@ -132,7 +134,7 @@ impl Drawing {
             length: timeline.length,
             rows,
             arrows: arrows(&timeline.lanes),
-            legend: legend(timeline),
+            exactness: timeline.exactness(),
             bars: bars::drawing(&timeline.bars),
         }
     }
@@ -151,11 +153,34 @@ impl Drawing {
         }
     }
 
-    /// Takes these lanes out.
+    /// What the signs mean, those that occur.
+    pub(super) fn legend(&self) -> Vec<String> {
+        let has = |kind| {
+            let mut shapes = self.rows.iter().flat_map(|row| &row.shapes);
+            shapes.any(|shape| shape.kind == kind)
+        };
+        let signs = [
+            (true, "thin: alive"),
+            (has(Kind::Span), "thick: busy"),
+            (has(Kind::Wait), "outlined: waiting"),
+            (has(Kind::Slice), "blocks: on a CPU, and who was there"),
+            (has(Kind::Report), "circle: report (text on hover)"),
+            (!self.arrows.is_empty(), "upright line: started, reaped"),
+            (has(Kind::Zombie), "dotted: zombie"),
+            (has(Kind::Killed), "red ×: killed"),
+            (has(Kind::Exited), "square: exited"),
+            (has(Kind::StillThere), "arrow: still there"),
+        ];
+        let signs = signs.into_iter().filter(|(occurs, _)| *occurs);
+        let signs = signs.map(|(_, sign)| sign.to_owned());
+        signs.chain(self.exactness.clone()).collect()
+    }
+
+    /// Takes out these lanes, and rows of which nothing is left.
     pub(super) fn hide(&mut self, lanes: &HashSet<(u32, Option<u64>)>) {
         let is_shown = |row: &Row| {
             let own = row.lane.as_ref().map(|lane| (lane.process, lane.thread));
-            own.is_none_or(|own| !lanes.contains(&own))
+            !row.shapes.is_empty() && own.is_none_or(|own| !lanes.contains(&own))
         };
         let mut place = 0;
         let places = self.rows.iter().map(|row| {
@@ -282,46 +307,6 @@ fn arrows(lanes: &[Lane]) -> Vec<Arrow> {
         marks.collect::<Vec<_>>()
     };
     lanes.iter().enumerate().flat_map(of_lane).collect()
-}
-
-fn legend(timeline: &Timeline) -> Vec<String> {
-    let any = |has: fn(&Lane) -> bool| timeline.lanes.iter().any(has);
-    let signs = [
-        (true, "thin: alive"),
-        (
-            any(|lane| lane.spans.iter().any(|span| !span.waits)),
-            "thick: busy",
-        ),
-        (
-            any(|lane| lane.spans.iter().any(|span| span.waits)),
-            "outlined: waiting",
-        ),
-        (
-            any(|lane| !lane.slices.is_empty()),
-            "blocks: on a CPU, and who was there",
-        ),
-        (
-            any(|lane| !lane.reports.is_empty()),
-            "circle: report (text on hover)",
-        ),
-        (
-            any(|lane| !lane.marks.is_empty()),
-            "upright line: started, reaped",
-        ),
-        (any(Lane::was_a_zombie), "dotted: zombie"),
-        (any(|lane| lane.end.signal().is_some()), "red ×: killed"),
-        (
-            any(|lane| matches!(lane.end, LaneEnd::Told(End::Exited(_)))),
-            "square: exited",
-        ),
-        (
-            any(|lane| lane.end == LaneEnd::StillThere),
-            "arrow: still there",
-        ),
-    ];
-    let signs = signs.into_iter().filter(|(occurs, _)| *occurs);
-    let signs = signs.map(|(_, sign)| sign.to_owned());
-    signs.chain(timeline.exactness()).collect()
 }
 
 fn tooltip(span: &Span) -> String {

@@ -1,6 +1,6 @@
 "use strict";
 // Replays the runs whose data stand in this page: a player for each. Times are in
-// microseconds since the start of the run, and are never altered: slow is only the showing.
+// microseconds since the start of the run, and are never altered: only the replay is slow.
 //
 // An event is a step. `Steps` knows where each process and thread stands after each of
 // them, `Picture` draws the lanes, `Source` the code with its cursors; `Player` is the clock
@@ -75,7 +75,9 @@ class Steps {
       const process = event.via ?? event.pid;
       const lane = byKey.get(key(process, event.tid === event.pid ? null : event.tid));
       const by = byThread.get(event.args?.by);
-      this.events.push({ ...event, lane, by });
+      // That a child was made or reaped stands in its lane, and its parent did it.
+      const isMark = event.cat === "started" || event.cat === "reaped";
+      this.events.push({ ...event, lane, by, doer: isMark ? by : lane });
     }
     this.walk();
   }
@@ -86,6 +88,7 @@ class Steps {
   walk() {
     const cursors = this.lanes.map(() => null);
     const open = this.lanes.map(() => []);
+    const reaped = new Set(this.events.filter((event) => event.cat === "reaped").map((event) => event.lane));
     this.moves = this.events.map((event) => {
       const moves = [];
       const set = (lane, cursor) => {
@@ -99,13 +102,13 @@ class Steps {
       if (event.cat === "started" || event.cat === "reaped") {
         if (at) set(event.by, { at, state: "at" });
         if (event.cat === "reaped") this.lanesOf(event).forEach((lane) => set(lane, null));
-        else if (event.args.from && !own) set(event.lane, { at: this.line(event.args.from), state: "after" });
+        else if (event.args?.from && !own) set(event.lane, { at: this.line(event.args.from), state: "after" });
       } else if (event.ph === "E" && event.cat === "life") {
-        // With a process its threads end; if it is a child it is there until it is reaped.
+        // With a process its threads end; if it is reaped later it is a zombie until then.
         const isProcess = event.tid === event.pid;
         if (isProcess) this.lanesOf(event).forEach((lane) => set(lane, null));
-        const isChild = isProcess && event.lane > 0 && !event.via;
-        set(event.lane, own && isChild ? { ...own, state: "ended" } : null);
+        const isZombie = isProcess && !event.via && reaped.has(event.lane);
+        set(event.lane, own && isZombie ? { ...own, state: "ended" } : null);
       } else if (event.ph === "E" && event.cat === "span") {
         event.begun = stack.pop(); // what ends here
         if (own) set(event.lane, { at: at ?? own.at, state: "after" });
@@ -131,8 +134,7 @@ class Steps {
 
   /** Who did it, as it is said. */
   who(event) {
-    const lane = this.lanes[event.cat === "started" || event.cat === "reaped" ? event.by : event.lane];
-    return lane?.label ?? "";
+    return this.lanes[event.doer]?.label ?? "";
   }
 
   /** What happened, in words. */
@@ -172,7 +174,7 @@ class Picture {
     this.measure = document.createElement("canvas").getContext("2d");
     // The event that a shape stands for, by lane, time and kind.
     this.eventOf = new Map();
-    const kinds = ["life", "report", "moment", "span", "wait", "slice"];
+    const kinds = ["report", "moment", "span", "wait", "slice"];
     steps.events.forEach((event, index) => {
       if (event.ph === "E" || event.lane === undefined || !kinds.includes(event.cat)) return;
       this.eventOf.set(`${event.lane} ${event.cat} ${event.ts}`, index);
@@ -255,8 +257,9 @@ class Picture {
       this.go.toTime(this.time((click.clientX - left) / this.scale));
     });
     this.box.replaceChildren(svg);
-    this.eventAt = new Map(this.shapes.filter((shape) => shape.event !== undefined).map((shape) => [shape.node, shape.event]));
-    this.nodeOf = new Map(this.shapes.filter((shape) => shape.event !== undefined).map((shape) => [shape.event, shape.node]));
+    const marks = this.shapes.filter((shape) => shape.event !== undefined);
+    this.eventAt = new Map(marks.map((shape) => [shape.node, shape.event]));
+    this.nodeOf = new Map(marks.map((shape) => [shape.event, shape.node]).reverse()); // the first one of each
     this.current = null;
   }
 
@@ -302,7 +305,7 @@ class Picture {
     this.add(group, drawn("line", "moment", { x1: x, x2: x, y1: y + 2, y2: middle }), shape, lane);
     if (!place) return;
     const text = drawn("text", "label", { x: place.left, y }, short(visible(shape.text), 60));
-    this.add(group, text, shape, lane).event = this.shapes.at(-2).event;
+    this.add(group, text, shape, lane);
   }
 
   shape(group, shape, middle, height, lane) {
@@ -351,7 +354,7 @@ class Picture {
     if (middle < scrollTop + 20 || middle > scrollTop + clientHeight - 20) this.box.scrollTop = middle - clientHeight / 2;
   }
 
-  /** Shows what has happened up to `time`, and lights `event`, the last of it. */
+  /** Shows what has happened up to `time`, and lights the event `index`, the last of it. */
   show(time, index) {
     for (const shape of this.shapes) {
       const state = shape.begin > time ? 0 : shape.end > time ? 1 : 2;
@@ -378,7 +381,7 @@ class Picture {
       current?.classList.add("current");
       this.current = current;
     }
-    const lane = event && (event.cat === "started" || event.cat === "reaped" ? event.by ?? event.lane : event.lane);
+    const lane = event?.doer ?? event?.lane;
     if (lane !== undefined && index !== this.index) this.bringIntoSight(this.middles[lane] * this.scale);
     this.index = index;
     this.ring.setAttribute("cx", lane === undefined ? -99 : this.x(Math.min(event.ts, this.length)));
@@ -479,8 +482,10 @@ class Source {
     const elsewhere = new Set();
     const slots = new Map();
     this.at.forEach((cursor, lane) => {
-      this.cursors[lane].hidden = !cursor;
-      if (!cursor) return;
+      if (!cursor) {
+        this.cursors[lane].hidden = true;
+        return;
+      }
       const row = this.rowOf(cursor), { file, line } = cursor.at;
       if (row === this.elsewhere) elsewhere.add(`${file}, line ${line}`);
       // Who has gone on from a line stands below it.
@@ -502,6 +507,7 @@ class Source {
         node.className = `cursor ${this.at[lane].state}`;
         node.title = `${label}, ${this.said(this.at[lane])}`;
         node.style.transform = `translate(${slot * step}em, ${top}px)`;
+        node.hidden = false; // only now: it does not come from where it was last
       });
     }
   }
@@ -520,20 +526,19 @@ class Source {
     this.lit = line;
     if (!line) return;
     line.classList.add("current");
-    if (this.rowOf({ at: place }) !== line) return; // it is folded
+    const row = this.rowOf({ at: place }); // the line, or the fold that it is in
     const { scrollTop, clientHeight } = this.box;
-    const isInSight = (row) => row.offsetTop >= scrollTop && row.offsetTop < scrollTop + clientHeight - 30;
-    if (isInSight(line)) return;
+    if (row.offsetTop >= scrollTop && row.offsetTop < scrollTop + clientHeight - 30) return;
     // With all cursors, if they have room.
     const rows = this.at.filter((cursor) => cursor?.at.file === this.file).map((cursor) => this.rowOf(cursor));
     const all = rows.map((row) => row.offsetTop);
-    let [first, last] = [Math.min(line.offsetTop, ...all), Math.max(line.offsetTop, ...all)];
-    if (last - first > clientHeight - 60) [first, last] = [line.offsetTop, line.offsetTop];
+    let [first, last] = [Math.min(row.offsetTop, ...all), Math.max(row.offsetTop, ...all)];
+    if (last - first > clientHeight - 60) [first, last] = [row.offsetTop, row.offsetTop];
     this.box.scrollTop = (first + last - clientHeight) / 2;
   }
 }
 
-// The clock of one run.
+// One run on the page: its questions, its verdict, and the clock that moves the rest.
 
 class Player {
   constructor(data, article) {
@@ -544,7 +549,7 @@ class Player {
     this.isRevealed = false;
     if (!data.drawing) {
       // Its process had no time to tell more.
-      find(".revealed").replaceChildren(element("p", "error", `This run left nothing to show: ${data.ended ?? "it was not made"}.`));
+      find(".revealed").replaceChildren(element("p", "error", `This run left nothing to show: ${data.ended}.`));
       find(".revealed").hidden = false;
       this.isRevealed = true;
       return;
@@ -578,7 +583,7 @@ class Player {
 
   field(question, index) {
     const node = element("fieldset");
-    const id = `${Player.all.indexOf(this)}-${index}-${Math.random().toString(36).slice(2)}`;
+    const id = `${this.data.name}-${index}`;
     if (!question.choices.length) {
       const label = element("label", "", `${question.text} `);
       const input = element("input", "number");
@@ -609,7 +614,6 @@ class Player {
     this.tell();
     this.build();
     if (hadFocus) this.find(".play").focus();
-    Player.current = this;
   }
 
   compare(predictions) {
@@ -619,14 +623,15 @@ class Player {
       const said = predictions[index];
       const seen = inWords(this.data.summary.facts[question.fact]);
       const told = this.data.summary.predictions?.[index];
-      const answer = told ? inWords(told.answer) : question.is_a_race ? "cannot be known beforehand" : seen;
+      const answer = told ? inWords(told.answer) : question.unknowable ?? seen;
       const isSame = (a, b) => a === b || (!question.choices.length && Number(a) === Number(b));
       const none = said === null || said === undefined;
-      // In a race what comes out is luck, also if it is what was said.
+      // What cannot be known is luck, also if it is what was said.
       const mark = none ? "" : isSame(said, answer) ? "✔" : isSame(said, seen) ? "○" : "✘";
       const colour = { "✔": "good", "✘": "bad" }[mark];
-      const outcomes = told?.outcomes?.length ? `; five more runs: ${told.outcomes.map(inWords).join(", ")}` : "";
-      const race = `${seen} this time${outcomes}. It is a race: ${answer}`;
+      const outcomes = told?.outcomes?.map(inWords) ?? [];
+      const more = outcomes.length ? `${outcomes.length} more runs: ${outcomes.join(", ")}` : "another run may differ";
+      const race = `${seen} this time; ${more}`;
       const row = element("tr");
       row.append(
         element("td", "", question.text),
@@ -643,7 +648,7 @@ class Player {
 
   tell() {
     const { summary, lesson, drawing, left_out, machine, date, advice } = this.data;
-    const value = (content) => element("td", "", short(inWords(content), 1000));
+    const value = (content) => element("td", "", short(inWords(content ?? "nothing"), 1000));
     const checks = summary.checks.map((check) => {
       const row = element("tr");
       const text = element("td", check.ok ? "good" : "bad", `${check.ok ? "✔" : "✘"} ${visible(check.text)}`);
@@ -652,11 +657,11 @@ class Player {
     });
     this.find(".checks tbody").append(...checks);
     this.find(".checks").hidden = !checks.length;
-    const error = summary.error && !(summary.error === "the lesson checked nothing" && !lesson);
+    const { error } = summary;
     this.find(".error").hidden = !error;
-    if (error) this.find(".error").textContent = `✘ ${visible(summary.error)}`;
+    if (error) this.find(".error").textContent = `✘ ${visible(error)}`;
     this.find(".verdict").hidden = !checks.length && !error;
-    this.find(".signs").append(...drawing.legend.map((sign) => element("span", "", sign)));
+    this.find(".signs").append(...this.data.legend.map((sign) => element("span", "", sign)));
     this.find(".left-out").append(...left_out.map((text) => element("li", "", text)));
     const day = new Date(date).toISOString().replace("T", " ").slice(0, 16);
     this.find(".machine").textContent = `Run of ${day} UTC on ${machine}${lesson ? `: ${lesson.command}` : ""}`;
@@ -674,6 +679,7 @@ class Player {
       try {
         await navigator.clipboard.writeText(text);
         copy.classList.add("copied");
+        copy.addEventListener("blur", () => copy.classList.remove("copied"), { once: true });
       } catch {
         getSelection().selectAllChildren(this.find(".snippet pre")); // to be copied by hand
       }
@@ -732,16 +738,17 @@ class Player {
       if (click.detail > 0) click.currentTarget.blur();
     });
     const speed = this.find(".speed");
-    speed.addEventListener("pointerdown", () => { this.isSpeedByMouse = true; });
-    speed.addEventListener("keydown", () => { this.isSpeedByMouse = false; });
-    speed.addEventListener("change", () => { if (this.isSpeedByMouse) speed.blur(); });
+    let isByMouse = false;
+    speed.addEventListener("pointerdown", () => { isByMouse = true; });
+    speed.addEventListener("keydown", () => { isByMouse = false; });
+    speed.addEventListener("change", () => { if (isByMouse) speed.blur(); });
     on(".play", () => this.isPlaying ? this.pause() : this.play());
     on(".first", () => this.toEvent(-1));
     on(".back", () => this.toEvent(this.now.index - 1));
     on(".forward", () => this.toEvent(this.now.index + 1));
     on(".last", () => this.toEvent(this.steps.events.length - 1));
     const scrubber = this.find(".scrubber");
-    scrubber.max = this.length;
+    scrubber.max = this.picture.length;
     scrubber.addEventListener("input", () => this.toTime(Number(scrubber.value)));
     this.article.addEventListener("pointerdown", () => { Player.current = this; });
     this.article.addEventListener("focusin", () => { Player.current = this; });
@@ -759,9 +766,9 @@ class Player {
     this.picture.draw();
     this.source?.place();
     this.measured(this.data.drawing.bars);
-    // The scrubber begins and ends where the time axis does.
-    const scrubber = this.find(".scrubber"), { left, width, scale } = this.picture;
-    const end = Math.min(this.picture.x(this.length), width - 8);
+    // The scrubber is as long as the time axis; the judging after that stands at its end.
+    const scrubber = this.find(".scrubber"), { left, scale } = this.picture;
+    const end = this.picture.x(this.picture.length);
     scrubber.style.marginLeft = `${(left - 8) * scale}px`;
     scrubber.style.width = `${(end - left + 16) * scale}px`;
   }
@@ -905,7 +912,7 @@ class Player {
     const now = this.find(".now");
     const count = `event ${index + 1} of ${this.steps.events.length}`;
     if (event) {
-      const who = inColourOf(this.steps.lanes[event.by ?? event.lane], element("span", "who", short(this.steps.who(event), 80)));
+      const who = inColourOf(this.steps.lanes[event.doer ?? event.lane], element("span", "who", short(this.steps.who(event), 80)));
       const what = element("bdi", "", this.steps.what(event));
       now.replaceChildren(`${count}: `, who, " ", what);
     } else {
@@ -947,7 +954,15 @@ class Player {
   /** The whole run, on paper. */
   print() {
     this.reveal();
-    if (this.picture) this.toEvent(this.steps.events.length - 1);
+    if (!this.picture) return;
+    this.before = this.now;
+    this.toEvent(this.steps.events.length - 1);
+  }
+
+  /** Where the reader was before it was printed. */
+  goBack() {
+    if (this.before) this.set(this.before.time, this.before.index);
+    this.before = null;
   }
 }
 
@@ -998,6 +1013,5 @@ document.addEventListener("keydown", (event) => {
   act(player);
 });
 
-const printed = matchMedia("print");
 addEventListener("beforeprint", () => Player.all.forEach((player) => player.print()));
-printed.addEventListener("change", () => printed.matches && Player.all.forEach((player) => player.print()));
+addEventListener("afterprint", () => Player.all.forEach((player) => player.goBack()));

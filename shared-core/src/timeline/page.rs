@@ -24,6 +24,8 @@ const MOST_EVENTS: usize = 10_000;
 pub(crate) struct Run<'a> {
     events: Vec<&'a Event>,
     drawing: Drawing,
+    /// What its signs mean.
+    legend: Vec<String>,
     /// What was left out, if it was too much.
     left_out: Vec<String>,
 }
@@ -36,7 +38,7 @@ impl<'a> Run<'a> {
         if !hidden.is_empty() {
             let count = hidden.len();
             left_out.push(format!(
-                "{count} lanes of those that lived shortest are left out: --svg FILE draws them all"
+                "The {count} lanes that lived shortest are left out: --svg FILE draws them all"
             ));
         }
         let is_shown = |event: &&Event| !hidden.contains(&(event.process(), event.thread()));
@@ -63,6 +65,7 @@ impl<'a> Run<'a> {
         drawing.hide(&hidden);
         Self {
             events,
+            legend: drawing.legend(),
             drawing,
             left_out,
         }

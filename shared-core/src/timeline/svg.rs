@@ -34,7 +34,7 @@ pub fn draw(timeline: &Timeline, title: &str, subtitle: &str) -> String {
         rows += &sheet.row(row, middle);
         labels += &sheet.labels(row, &places, middle);
     }
-    let legend = lines_of(&drawing.legend);
+    let legend = lines_of(&drawing.legend());
     let of_bars = bottom + 70.0 + TIER * 1.3 * legend.len() as f64;
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="DejaVu Sans, Verdana, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif" font-size="18">

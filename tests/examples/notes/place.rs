@@ -26,7 +26,8 @@ impl std::error::Error for NotOurs {}
 
 impl Place {
     /// Makes the folder, or takes out what this program has written there before, and
-    /// begins the index: so it is found out at once that nothing can be written there.
+    /// begins the index, so that a folder in which nothing can be written is found out at
+    /// once.
     ///
     /// # Errors
     /// [`NotOurs`], and when the system refuses.
@@ -86,8 +87,8 @@ impl Place {
     }
 }
 
-/// Whether a site has this file, or nothing of it yet: a demo that was killed leaves an
-/// empty one.
+/// Whether this program has written the file: it has the mark, or is empty, as a demo that
+/// was killed leaves it.
 fn is_marked(file: &Path) -> bool {
     std::fs::read(file).is_ok_and(|text| {
         let mut parts = text.windows(MARK.len());
