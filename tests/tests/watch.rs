@@ -402,7 +402,9 @@ impl UnderWay {
         let folder = tempfile::tempdir().expect("a folder");
         let trace = folder.path().join("trace").display().to_string();
         let script = format!("echo $PPID; echo $$; exec '{python3}' '{}'", python(name));
-        let mut run = watch(&["--trace", &trace], &["sh", "-c", &script]).start();
+        let run = "{process-demo} watch --trace \"$TRACE\" -- sh -c \"$SCRIPT\" 2>&1";
+        let run = Run::shell(run).env("TRACE", &trace).env("SCRIPT", &script);
+        let mut run = run.start();
         let [watcher, program] = [(), ()].map(|()| number(&run.line_with("")));
         Self {
             run,
@@ -412,17 +414,21 @@ impl UnderWay {
         }
     }
 
-    /// Interrupts it, and returns the events, and what the watcher said.
-    fn interrupt(self) -> (Vec<Value>, String) {
-        // The second time it ends what the first one has left.
-        while kill(self.watcher, Signal::SIGINT).is_ok() {
-            std::thread::yield_now();
+    /// Interrupts it, and then the child that it leaves, if it leaves one; returns the
+    /// events, and what the watcher said.
+    fn interrupt(mut self, leaves_a_child: bool) -> (Vec<Value>, String) {
+        kill(self.watcher, Signal::SIGINT).expect("kill");
+        if leaves_a_child {
+            // Not earlier: it would be for the program, which is gone; and not once too
+            // often: it would end the watcher while it draws.
+            self.run.line_with("Ctrl-C ends it");
+            kill(self.watcher, Signal::SIGINT).expect("kill");
         }
         let end = self.run.finish().expect_status(130);
         let trace = fs::read(self.folder.path().join("trace")).expect("a trace");
         let mut trace: Value = serde_json::from_slice(&trace).expect("JSON");
         let events = trace["traceEvents"].take();
-        (events.as_array().cloned().expect("events"), end.stderr)
+        (events.as_array().cloned().expect("events"), end.stdout)
     }
 }
 
@@ -454,7 +460,7 @@ fn threads_in_a_deadlock_are_seen_to_wait_for_two_locks() {
     {
         std::thread::yield_now();
     }
-    let (events, said) = run.interrupt();
+    let (events, said) = run.interrupt(false);
     let made = of(&events, "started").filter(|event| event["pid"] != event["tid"]);
     let threads: Vec<i64> = made.map(|event| int(&event["tid"])).collect();
     assert_eq!(threads.len(), 2, "{said}");
@@ -497,7 +503,7 @@ fn who_reads_from_a_pipe_is_seen_to_wait_by_looking() {
     while self::looks(run.watcher) < looks + 10 {
         std::thread::yield_now();
     }
-    let (events, said) = run.interrupt();
+    let (events, said) = run.interrupt(true);
     let reads = waits(&events, child.as_raw().into());
     let sampled = reads.iter().filter(|name| **name == "read pipe (sampled)");
     assert_eq!(sampled.count(), 1, "{reads:?} {said}");
@@ -561,15 +567,16 @@ fn an_orphan_is_followed_to_its_end_or_to_ctrl_c() {
     // Ctrl-C ends it, also if it ignores all signals that one can.
     let script = "echo $PPID; trap '' INT TERM HUP QUIT; \
         (while kill -0 $$ 2> /dev/null; do sleep 0.01; done; echo alone; sleep 3600) & exit 6";
-    let mut run = watch(&[], &["sh", "-c", script]).start();
+    let run = Run::shell("{process-demo} watch -- sh -c \"$SCRIPT\" 2>&1");
+    let mut run = run.env("SCRIPT", script).start();
     let watcher = number(&run.line_with(""));
-    run.line_with("alone");
-    // Until it is gone: it need not know yet that the first process is.
-    while kill(watcher, Signal::SIGINT).is_ok() {
-        std::thread::yield_now();
-    }
+    // Once it has said so it knows that the first process is gone. A second Ctrl-C would end
+    // it while it draws.
+    run.line_with("Ctrl-C ends it");
+    kill(watcher, Signal::SIGINT).expect("kill");
     let end = run.finish().expect_status(6);
-    assert!(end.stderr.contains(ORPHAN), "{end:#?}");
+    assert!(end.stdout.contains("alone\n"), "{end:#?}");
+    assert!(end.stdout.contains(ORPHAN), "{end:#?}");
 }
 
 fn number(line: &str) -> Pid {
