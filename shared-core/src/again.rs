@@ -103,6 +103,7 @@ impl Again {
         Ok(())
     }
 
+    #[track_caller]
     fn start_as(start: Start, role: &str, part: &str, stdout: Stdio) -> Result<Self> {
         let context = || format!("failed to start {role}");
         let mut command = Command::new(this_program()?);
