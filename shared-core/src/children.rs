@@ -30,16 +30,14 @@ pub use crate::platform::{BreakOff, FromChild, Pid, StopReading, become_program}
 #[cfg(unix)]
 #[track_caller]
 pub fn about_to_fork(role: &str) -> Result<Start> {
-    match platform::threads() {
-        Some(count) if count > 1 => {
-            anyhow::bail!("fork: this process has {count} threads; fork before you start one")
-        }
-        _ => {}
+    if let Some(count) = platform::threads()
+        && count > 1
+    {
+        anyhow::bail!("fork: this process has {count} threads; fork before you start one");
     }
-    let start = start("fork", role)?;
     Ok(Start {
-        is_a_copy: true,
-        ..start
+        copied_at: Some(Location::caller()),
+        ..start("fork", role)?
     })
 }
 
@@ -48,12 +46,10 @@ pub fn about_to_fork(role: &str) -> Result<Start> {
 ///
 /// # Errors
 /// When there are [`MOST_CHILDREN`](crate::ending::MOST_CHILDREN) children.
-#[track_caller]
 pub fn about_to_spawn(role: &str) -> Result<Start> {
     start("spawn", role)
 }
 
-#[track_caller]
 fn start(call: &str, role: &str) -> Result<Start> {
     Ok(Start {
         starting: Starting::begin().with_context(|| format!("failed to {call} {role}"))?,
@@ -63,8 +59,7 @@ fn start(call: &str, role: &str) -> Result<Start> {
         // by the thread that is there as long as the process.
         ends_with: who::is_main_thread().then(who::pid),
         may_outlive: false,
-        is_a_copy: false,
-        place: Location::caller(),
+        copied_at: None,
     })
 }
 
@@ -100,10 +95,8 @@ pub struct Start {
     /// The parent, if the child ends with the thread that makes it.
     ends_with: Option<u32>,
     may_outlive: bool,
-    /// fork makes a copy, which goes on where its parent does.
-    is_a_copy: bool,
-    /// The line of source that is about to make it.
-    place: &'static Location<'static>,
+    /// Where [`about_to_fork`] was called: a copy of the parent goes on behind this line.
+    copied_at: Option<&'static Location<'static>>,
 }
 
 impl Start {
@@ -156,7 +149,7 @@ impl Start {
         report::started(
             pid.unsigned_abs(),
             &self.role,
-            self.is_a_copy.then_some(self.place),
+            self.copied_at,
             Some(Location::caller()),
         );
         Child {

@@ -89,6 +89,14 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text}{:missing$}", "")
 }
 
+/// As one JSON object, on one line: for structures of ours, none of which can fail.
+fn to_json(value: &impl serde::Serialize) -> String {
+    let Ok(text) = serde_json::to_string(value) else {
+        unreachable!("strings and numbers always become JSON");
+    };
+    text
+}
+
 /// Writes a line to stderr, the program's name first: for what went wrong, and is no
 /// part of the run. (A stderr that cannot be written is no reason to panic, as
 /// `eprintln!` does.)

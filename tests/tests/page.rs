@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use tests::{DEMOS, Run, python3, workspace};
+use tests::{DEMOS, Outcome, Run, python3, workspace};
 use thirtyfour::Key;
 
 /// A page, and what else the same run gave.
@@ -53,10 +53,13 @@ impl Page {
     }
 }
 
-/// A program of Python's under watch.
-fn watched(script: &str) -> Option<Page> {
+/// A program of Python's under watch, and its arguments.
+fn watched(words: &str) -> Option<Page> {
+    let (script, arguments) = words.split_once(' ').unwrap_or((words, ""));
     let script = workspace().join("tests/python/watched").join(script);
     let program = [OsString::from("--"), python3()?.into(), script.into()];
+    let arguments = arguments.split_whitespace().map(OsString::from);
+    let program = program.into_iter().chain(arguments);
     Some(Page::made_by(
         Run::program("process-demo").args(["watch"]),
         program,
@@ -157,14 +160,9 @@ fn a_folder_that_holds_anything_else_is_left_alone() {
     }
     let page = Page::of("fork-demo", "");
     std::fs::copy(page.file(), beside.join("page.html")).expect("copied");
-    std::fs::create_dir(beside.join("examples")).expect("a folder");
-    let program = beside.join("examples/notes");
-    std::fs::copy(tests::program("examples/notes"), &program).expect("copied");
     let site = beside.join("site");
-    let notes = || {
-        let run = Run::command("env").args(["-u", "CARGO"]).args([&program]);
-        run.args(["--out".as_ref(), site.as_os_str()]).run()
-    };
+    let program = notes_in(beside);
+    let notes = || write_site(&program, &site);
     for _ in 0..2 {
         let _ = notes().expect_status(0); // it takes the place of its own pages
         assert!(site.join("lock-demo.html").exists());
@@ -182,6 +180,20 @@ fn a_folder_that_holds_anything_else_is_left_alone() {
     std::fs::remove_dir_all(&site).expect("removed");
     std::fs::write(&site, "mine").expect("written");
     assert!(notes().expect_status(1).stderr.contains("Not a directory"));
+}
+
+/// A copy of the program that writes the site, in a folder where demos of our own stand.
+fn notes_in(folder: &Path) -> PathBuf {
+    std::fs::create_dir(folder.join("examples")).expect("a folder");
+    let copy = folder.join("examples/notes");
+    std::fs::copy(tests::program("examples/notes"), &copy).expect("copied");
+    copy
+}
+
+/// Runs such a copy, without cargo, so that it takes the demos beside it.
+fn write_site(notes: &Path, site: &Path) -> Outcome {
+    let run = Run::command("env").args(["-u", "CARGO"]).args([notes]);
+    run.args(["--out".as_ref(), site.as_os_str()]).run()
 }
 
 /// Writes a script of the shell that can be executed.
@@ -208,16 +220,8 @@ fn a_demo_that_fails_does_not_keep_the_others_from_the_site() {
     demo("pool-demo", "printf '{\"summary\":{\"les'; kill -9 $$");
     demo("thread-demo", &summary("ids", true));
     demo("lock-demo", &summary("balance", true));
-    std::fs::create_dir(beside.join("examples")).expect("a folder");
-    let notes = beside.join("examples/notes");
-    std::fs::copy(tests::program("examples/notes"), &notes).expect("copied");
-
-    let site = beside.join("site");
-    let run = Run::command("env").args(["-u", "CARGO"]).args([&notes]);
-    let _ = run
-        .args(["--out".as_ref(), site.as_os_str()])
-        .run()
-        .expect_status(1);
+    let (notes, site) = (notes_in(beside), beside.join("site"));
+    let _ = write_site(&notes, &site).expect_status(1);
     let index = std::fs::read_to_string(site.join("index.html")).expect("an index");
     for said in [
         "fork-demo tree: no fork &lt;here&gt;",
@@ -236,9 +240,7 @@ fn a_demo_that_fails_does_not_keep_the_others_from_the_site() {
             &format!("{}; exit 2", summary("tree", name != "fork-demo")),
         );
     }
-    let run = Run::command("env").args(["-u", "CARGO"]).args([&notes]);
-    let run = run.args(["--out".as_ref(), site.as_os_str()]).run();
-    let _ = run.expect_status(1);
+    let _ = write_site(&notes, &site).expect_status(1);
 }
 
 #[test]
@@ -721,7 +723,7 @@ fn what_is_too_much_is_left_out_and_the_page_says_so() {
         "{told}"
     );
 
-    for script in ["talkative.py", "late.py"] {
+    for script in ["talkative.py 40 300 0", "talkative.py 4 3000 1"] {
         let Some(page) = watched(script) else {
             return;
         };

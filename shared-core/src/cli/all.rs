@@ -28,6 +28,7 @@ pub(super) fn run_all<L: Lessons>(
     ending::begin_run().context("failed to catch signals")?;
     ending::send_signals_on();
     let program = std::env::current_exe().context("failed to find this program")?;
+    let sent_on = || ending::sent_on().map(|signal| u8::try_from(128 + signal).unwrap_or(FAILED));
     let mut worst = 0;
     for name in names {
         let mut command = std::process::Command::new(&program);
@@ -47,10 +48,10 @@ pub(super) fn run_all<L: Lessons>(
             .spawn()
             .with_context(|| format!("failed to start {name}"))?;
         let mut child = start.made(process.id());
-        ending::sent_on(); // if it came just before `made`
+        sent_on(); // if it came just before `made`
         let status = child.reap(|_| process.wait())?;
-        if let Some(signal) = ending::sent_on() {
-            return Ok(u8::try_from(128 + signal).unwrap_or(FAILED));
+        if let Some(status) = sent_on() {
+            return Ok(status);
         }
         let ended = status.end();
         let status = match &ended {
@@ -80,8 +81,8 @@ pub(super) fn run_all<L: Lessons>(
         }
     }
     ending::end_at_signals();
-    if let Some(signal) = ending::sent_on() {
-        return Ok(u8::try_from(128 + signal).unwrap_or(FAILED));
+    if let Some(status) = sent_on() {
+        return Ok(status);
     }
     if let Some(page) = &mut page {
         page.write(&html(&format!("{}: {}", L::DEMO, L::ABOUT), &runs))?;

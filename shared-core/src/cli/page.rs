@@ -5,7 +5,7 @@ use super::predict::{Asked, Question};
 use super::summary::Summary;
 use crate::report::Event;
 use crate::timeline::{Timeline, page};
-use crate::who;
+use crate::{to_json, who};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -87,9 +87,6 @@ impl<'a> Shown<'a> {
 
     /// As one JSON object, on one line.
     pub(super) fn to_json(&self) -> String {
-        let Ok(text) = serde_json::to_string(self) else {
-            unreachable!("strings and numbers always become JSON");
-        };
-        text
+        to_json(self)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::predict::Prediction;
 use crate::report::Event;
+use crate::to_json;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::process::{Command, Stdio};
@@ -158,10 +159,7 @@ impl Summary {
 
     /// The last line of `--json`.
     pub(super) fn to_line(&self) -> String {
-        let Ok(summary) = serde_json::to_string(self) else {
-            unreachable!("strings and numbers always become JSON");
-        };
-        format!("{{\"summary\":{summary}}}\n")
+        format!("{{\"summary\":{}}}\n", to_json(self))
     }
 
     /// One line a check, and two more for each that failed.

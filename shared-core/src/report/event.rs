@@ -1,5 +1,6 @@
 //! What stands in the event log.
 
+use crate::to_json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -99,10 +100,7 @@ impl Event {
     /// The event as one JSON object, on one line.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let Ok(text) = serde_json::to_string(self) else {
-            unreachable!("strings and numbers always become JSON");
-        };
-        text
+        to_json(self)
     }
 }
 

@@ -168,8 +168,8 @@ class Steps {
 // The lanes, growing.
 
 class Picture {
-  constructor(data, steps, box, go) {
-    Object.assign(this, { drawing: data.drawing, steps, box, go });
+  constructor(data, steps, box, player) {
+    Object.assign(this, { drawing: data.drawing, steps, box, player });
     this.length = Math.max(data.drawing.length, Number.MIN_VALUE);
     this.measure = document.createElement("canvas").getContext("2d");
     // The event that a shape stands for, by lane, time and kind.
@@ -252,9 +252,9 @@ class Picture {
     svg.setAttribute("viewBox", `0 0 ${this.width} ${bottom + 22}`);
     svg.addEventListener("click", (click) => {
       const index = this.eventAt.get(click.target);
-      if (index !== undefined) return this.go.toEvent(index);
+      if (index !== undefined) return this.player.toEvent(index);
       const { left } = svg.getBoundingClientRect();
-      this.go.toTime(this.time((click.clientX - left) / this.scale));
+      this.player.toTime(this.time((click.clientX - left) / this.scale));
     });
     this.box.replaceChildren(svg);
     const marks = this.shapes.filter((shape) => shape.event !== undefined);
@@ -392,8 +392,8 @@ class Picture {
 // The code, and who is where in it.
 
 class Source {
-  constructor(files, demo, steps, section, go) {
-    Object.assign(this, { steps, go });
+  constructor(files, demo, steps, section, player) {
+    Object.assign(this, { steps, player });
     this.file = `${demo}/${files.source}`;
     section.querySelector("h3").textContent = this.file;
     this.box = section.querySelector(".code");
@@ -424,7 +424,7 @@ class Source {
   /** To the next event where this cursor stands. */
   toCursor(cursor) {
     const { at } = this.at[this.cursors.indexOf(cursor)];
-    this.go.toLine(at.file, at.line);
+    this.player.toLine(at.file, at.line);
   }
 
   fold(lines, begin, end, what) {
@@ -453,7 +453,7 @@ class Source {
     line.append(element("span", "number", String(number)), text);
     if (this.steps.at.has(`${this.file}:${number}`)) {
       line.classList.add("told");
-      line.addEventListener("click", () => this.go.toLine(this.file, number));
+      line.addEventListener("click", () => this.player.toLine(this.file, number));
     }
     this.lines.set(number, line);
     return line;
@@ -647,7 +647,7 @@ class Player {
   // What does not move: the verdict and what the lesson says.
 
   tell() {
-    const { summary, lesson, drawing, left_out, machine, date, advice } = this.data;
+    const { summary, lesson, legend, left_out, machine, date, advice } = this.data;
     const value = (content) => element("td", "", short(inWords(content ?? "nothing"), 1000));
     const checks = summary.checks.map((check) => {
       const row = element("tr");
@@ -661,7 +661,7 @@ class Player {
     this.find(".error").hidden = !error;
     if (error) this.find(".error").textContent = `✘ ${visible(error)}`;
     this.find(".verdict").hidden = !checks.length && !error;
-    this.find(".signs").append(...this.data.legend.map((sign) => element("span", "", sign)));
+    this.find(".signs").append(...legend.map((sign) => element("span", "", sign)));
     this.find(".left-out").append(...left_out.map((text) => element("li", "", text)));
     const day = new Date(date).toISOString().replace("T", " ").slice(0, 16);
     this.find(".machine").textContent = `Run of ${day} UTC on ${machine}${lesson ? `: ${lesson.command}` : ""}`;
@@ -716,17 +716,12 @@ class Player {
   // What moves.
 
   build() {
-    const go = {
-      toEvent: (index) => this.toEvent(index),
-      toTime: (time) => this.toTime(time),
-      toLine: (file, line) => this.toLine(file, line),
-    };
     const { lesson, summary } = this.data;
-    this.picture = new Picture(this.data, this.steps, this.find(".picture"), go);
+    this.picture = new Picture(this.data, this.steps, this.find(".picture"), this);
     if (lesson) {
       this.find(".source").hidden = false;
       this.find(".stage").classList.add("with-source");
-      this.source = new Source(lesson.files, summary.demo, this.steps, this.find(".source"), go);
+      this.source = new Source(lesson.files, summary.demo, this.steps, this.find(".source"), this);
     }
     this.cursors = this.steps.lanes.map(() => null);
     this.reached = 0; // how many events `cursors` takes account of

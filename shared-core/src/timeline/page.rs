@@ -44,22 +44,17 @@ impl<'a> Run<'a> {
         let is_shown = |event: &&Event| !hidden.contains(&(event.process(), event.thread()));
         let mut events: Vec<&Event> = events.iter().filter(is_shown).collect();
         // A name is nothing that happens.
-        let happens = |event: &&&Event| event.ph != Phase::Metadata;
-        let all = events.iter().filter(happens).count();
-        if let Some(first_left_out) = events.iter().filter(happens).nth(MOST_EVENTS) {
-            let time = first_left_out.ts;
+        let happens = |place: &usize| events[*place].ph != Phase::Metadata;
+        let happen = || (0..events.len()).filter(happens);
+        let (all, first_left_out) = (happen().count(), happen().nth(MOST_EVENTS));
+        if let Some(first_left_out) = first_left_out {
+            let time = events[first_left_out].ts;
             left_out.push(format!(
                 "The first {MOST_EVENTS} of {all} events of these lanes are shown, up to {:.3} ms: \
                  --svg FILE draws the whole run",
                 time / 1e3
             ));
-            let mut left = MOST_EVENTS;
-            events.retain(|event| {
-                let happens = event.ph != Phase::Metadata;
-                let is_first = !happens || left > 0;
-                left -= usize::from(happens && is_first);
-                is_first
-            });
+            events.truncate(first_left_out);
             drawing.cut(time);
         }
         drawing.hide(&hidden);
